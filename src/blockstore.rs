@@ -1,0 +1,146 @@
+//! [`Blockstore`]: blocks by CID, on disk ([`RocksStore`]) or in memory ([`MemoryStore`]).
+//!
+//! Blocks are found by multihash, so that CIDv0, CIDv1 and every codec of the same bytes share one
+//! copy. `contract` is the suite that every implementation passes.
+
+mod memory;
+#[cfg(feature = "rocksdb")]
+mod rocks;
+#[cfg(feature = "rocksdb")]
+pub(crate) mod schema;
+
+#[cfg(test)]
+mod contract;
+
+use bytes::Bytes;
+
+pub use memory::MemoryStore;
+#[cfg(feature = "rocksdb")]
+pub use rocks::{RocksStore, StoreOptions};
+
+use crate::block::Block;
+use crate::cid::{Cid, CidError, Key};
+use crate::dag::{DagError, Link};
+
+/// How a batch reaches the disk. Nothing is durable before [`Blockstore::commit`] returns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Write {
+    /// Through the write-ahead log: cheap to commit, but each byte is written twice. For small adds.
+    Logged,
+    /// Past the log: each byte is written once, and a commit flushes memtables. For bulk adds and for
+    /// blocks fetched from others.
+    Bulk,
+}
+
+/// What a [`Blockstore::put_many`] changed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Put {
+    /// Blocks that were not there before.
+    pub blocks: u64,
+    /// Their bytes.
+    pub bytes: u64,
+}
+
+/// Totals of a store.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// Number of blocks.
+    pub blocks: u64,
+    /// Their bytes.
+    pub bytes: u64,
+}
+
+/// One index entry: a block that is there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Indexed {
+    /// Its multihash.
+    pub key: Key,
+    /// Its size in bytes.
+    pub size: u32,
+}
+
+/// Why a store could not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// The bytes on disk are not those that were written: the block counts as missing.
+    #[error("block `{cid}` is corrupt on disk: {reason}")]
+    Corrupt {
+        /// The block.
+        cid: Cid,
+        /// What the check said.
+        reason: String,
+    },
+    /// No space left on the device.
+    #[error("the disk is full: {reason}")]
+    Full {
+        /// What the system said.
+        reason: String,
+    },
+    /// The database failed.
+    #[error("the block database failed: {reason}")]
+    Database {
+        /// What it said.
+        reason: String,
+    },
+    /// A block's links could not be read.
+    #[error(transparent)]
+    Dag(#[from] DagError),
+    /// A CID that the store does not take.
+    #[error(transparent)]
+    Cid(#[from] CidError),
+}
+
+/// A keeper of blocks. All methods may be called from many threads at once, and block.
+///
+/// Identity CIDs are present in every store without being stored: they carry their bytes.
+pub trait Blockstore: Send + Sync {
+    /// The bytes of each block, in the order of `cids`; `None` where it is missing.
+    ///
+    /// The bytes have passed the disk's checksum only: whoever hands them to a user or takes them for
+    /// a DAG makes a [`Block`] of them first.
+    fn get_many(&self, cids: &[Cid]) -> Result<Vec<Option<Bytes>>, StoreError>;
+
+    /// The size of each block in bytes, in the order of `cids`, without reading it; `None` where it
+    /// is missing.
+    fn sizes(&self, cids: &[Cid]) -> Result<Vec<Option<u32>>, StoreError>;
+
+    /// The links of a block, without decoding it; `None` where the block is missing. A raw block has
+    /// none.
+    fn links(&self, cid: &Cid) -> Result<Option<Vec<Link>>, StoreError>;
+
+    /// Adds blocks, each with its index entry and links, in one atomic batch. A block that is there
+    /// already is not written again.
+    fn put_many(&self, blocks: &[Block], write: Write) -> Result<Put, StoreError>;
+
+    /// Removes blocks; missing ones are not an error.
+    fn delete_many(&self, cids: &[Cid]) -> Result<(), StoreError>;
+
+    /// Makes every block that any thread has put before this call durable: against kill -9 and loss
+    /// of power (I2). One log sync where all writes were [`Write::Logged`], else a flush.
+    fn commit(&self) -> Result<(), StoreError>;
+
+    /// Calls `each` with every block that is there, in key order, until it returns `false`.
+    fn for_each(&self, each: &mut dyn FnMut(Indexed) -> bool) -> Result<(), StoreError>;
+
+    /// Number of blocks and bytes: walks the index.
+    fn totals(&self) -> Result<Totals, StoreError> {
+        let mut totals = Totals::default();
+        self.for_each(&mut |entry| {
+            totals.blocks += 1;
+            totals.bytes += u64::from(entry.size);
+            true
+        })?;
+        Ok(totals)
+    }
+
+    /// One block's bytes, like [`Blockstore::get_many`].
+    fn get(&self, cid: &Cid) -> Result<Option<Bytes>, StoreError> {
+        Ok(self.get_many(std::slice::from_ref(cid))?.pop().flatten())
+    }
+
+    /// Whether the block is there.
+    fn has(&self, cid: &Cid) -> Result<bool, StoreError> {
+        Ok(self.sizes(std::slice::from_ref(cid))?.pop().flatten().is_some())
+    }
+}

@@ -1,0 +1,7 @@
+//! Rocks.
+/// Rocks.
+#[derive(Debug)]
+pub struct RocksStore;
+/// Options.
+#[derive(Debug)]
+pub struct StoreOptions;

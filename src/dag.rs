@@ -1,0 +1,83 @@
+//! The Merkle DAG: nodes, links, and walks over them.
+
+pub mod path;
+pub mod pb;
+pub mod source;
+pub mod walk;
+
+pub use source::{BlockSource, SourceError};
+pub use walk::Walk;
+
+use crate::block::Block;
+use crate::cid::{Cid, CidError, Codec};
+use crate::unixfs::name::Name;
+
+/// A link from a node to a child.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Link {
+    /// The child.
+    pub cid: Cid,
+    /// Its name in a directory; empty in a file.
+    pub name: Name,
+    /// Size of the child's block and all below it in bytes, as its maker claimed: a hint, not a fact.
+    pub tsize: u64,
+}
+
+/// Why a block is no node of a DAG that we can walk.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum DagError {
+    /// Malformed dag-pb.
+    #[error("block `{cid}` is not valid dag-pb: {error}")]
+    Pb {
+        /// The block.
+        cid: Cid,
+        /// What is wrong.
+        error: pb::PbError,
+    },
+    /// Malformed UnixFS in well-formed dag-pb.
+    #[error("block `{cid}` is not valid UnixFS: {error}")]
+    UnixFs {
+        /// The block.
+        cid: Cid,
+        /// What is wrong.
+        error: crate::unixfs::data::DataError,
+    },
+    /// Not what was expected there.
+    #[error("block `{cid}` is {found}, not {expected}")]
+    Kind {
+        /// The block.
+        cid: Cid,
+        /// What it is.
+        found: &'static str,
+        /// What was asked for.
+        expected: &'static str,
+    },
+    /// Deeper than any honest DAG.
+    #[error("the DAG is deeper than {limit} levels at `{cid}`")]
+    TooDeep {
+        /// Where.
+        cid: Cid,
+        /// The limit.
+        limit: usize,
+    },
+    /// The structure contradicts itself: sizes that do not add up, a shard that lies.
+    #[error("block `{cid}` contradicts itself: {reason}")]
+    Inconsistent {
+        /// The block.
+        cid: Cid,
+        /// How.
+        reason: String,
+    },
+    /// A CID that we cannot follow.
+    #[error(transparent)]
+    Cid(#[from] CidError),
+}
+
+/// The links of a block, whatever its codec.
+pub fn links(block: &Block) -> Result<Vec<Link>, DagError> {
+    match Codec::of(block.cid())? {
+        Codec::Raw => Ok(Vec::new()),
+        Codec::DagPb => Ok(pb::Node::decode_block(block)?.links),
+    }
+}

@@ -1,0 +1,1 @@
+//! Resolving `CID/path/segments`.

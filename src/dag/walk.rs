@@ -1,0 +1,4 @@
+//! [`Walk`]: sans-IO traversal.
+/// A walk.
+#[derive(Debug)]
+pub struct Walk;

@@ -1,0 +1,11 @@
+//! Content for a decentralized store: bytes become verified blocks, blocks become a Merkle DAG with
+//! the CIDs that IPFS gives, and the DAG stays on disk. Synchronous; knows no network.
+
+pub mod block;
+pub mod blockstore;
+pub mod cid;
+pub mod dag;
+pub mod unixfs;
+
+pub use block::Block;
+pub use cid::Cid;
