@@ -1,0 +1,20 @@
+#!/usr/bin/env bash
+# Each package uses only those to its left, and content knows neither the runtime nor the network.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+# refuse PACKAGE PATTERN: PACKAGE must have no dependency whose name matches.
+refuse() {
+    local found
+    found=$(cargo tree --package "$1" --edges normal --prefix none --all-features | grep -E "^($2) " || true)
+    if [[ -n $found ]]; then
+        echo "error: $1 must not depend on:"
+        sort -u <<<"$found"
+        exit 1
+    fi
+}
+
+refuse store 'tokio|tokio-.*|libp2p|libp2p-.*|store-.*'
+refuse store-config 'tokio|tokio-.*|libp2p|libp2p-.*|store-node|store-cli'
+refuse store-node 'clap|indicatif|store-cli'
+echo "holds"
