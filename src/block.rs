@@ -41,7 +41,9 @@ pub enum BlockError {
 impl Block {
     /// Checks `data` against `cid`.
     pub fn verify(cid: Cid, data: Bytes) -> Result<Self, BlockError> {
-        Self::verify_many(vec![(cid, data)]).pop().expect("one result for one block")
+        Self::verify_many(vec![(cid, data)])
+            .pop()
+            .expect("one result for one block")
     }
 
     /// Checks many blocks at once: independent messages are hashed in one core's vector lanes, which
@@ -90,7 +92,10 @@ impl Block {
         Ok(messages
             .into_iter()
             .zip(digests)
-            .map(|(data, digest)| Self { cid: cid::from_digest(version, codec, &digest), data })
+            .map(|(data, digest)| Self {
+                cid: cid::from_digest(version, codec, &digest),
+                data,
+            })
             .collect())
     }
 
@@ -170,7 +175,10 @@ mod tests {
             (*good.cid(), evil.data().clone()),
         ]);
         assert_eq!(results[0], Ok(good.clone()));
-        let expected = BlockError::Mismatch { cid: *good.cid(), actual: *evil.cid() };
+        let expected = BlockError::Mismatch {
+            cid: *good.cid(),
+            actual: *evil.cid(),
+        };
         assert_eq!(results[1], Err(expected));
     }
 
@@ -178,14 +186,22 @@ mod tests {
     fn too_large_is_refused() {
         let data = Bytes::from(vec![0; MAX_BLOCK_SIZE + 1]);
         let error = Block::hash(Version::V1, Codec::Raw, data).unwrap_err();
-        assert_eq!(error, BlockError::TooLarge { size: MAX_BLOCK_SIZE + 1 });
+        assert_eq!(
+            error,
+            BlockError::TooLarge {
+                size: MAX_BLOCK_SIZE + 1
+            }
+        );
         assert!(Block::hash(Version::V1, Codec::Raw, vec![0; MAX_BLOCK_SIZE].into()).is_ok());
     }
 
     #[test]
     fn identity_cids_carry_their_block() {
         let cid = cid::parse("bafkqabtimvwgy3yk").unwrap();
-        assert_eq!(Block::inline(&cid).unwrap().data(), &Bytes::from_static(b"hello\n"));
+        assert_eq!(
+            Block::inline(&cid).unwrap().data(),
+            &Bytes::from_static(b"hello\n")
+        );
         assert!(Block::verify(cid, Bytes::from_static(b"other")).is_err());
     }
 }

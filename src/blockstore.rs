@@ -141,6 +141,10 @@ pub trait Blockstore: Send + Sync {
 
     /// Whether the block is there.
     fn has(&self, cid: &Cid) -> Result<bool, StoreError> {
-        Ok(self.sizes(std::slice::from_ref(cid))?.pop().flatten().is_some())
+        Ok(self
+            .sizes(std::slice::from_ref(cid))?
+            .pop()
+            .flatten()
+            .is_some())
     }
 }

@@ -74,7 +74,9 @@ pub enum CidError {
         code: u64,
     },
     /// A hash that we cannot check.
-    #[error("CID `{cid}` has hash {code:#x}; only sha2-256 (0x12) and identity (0x0) can be checked")]
+    #[error(
+        "CID `{cid}` has hash {code:#x}; only sha2-256 (0x12) and identity (0x0) can be checked"
+    )]
     Hash {
         /// The CID.
         cid: Cid,
@@ -93,7 +95,10 @@ pub enum CidError {
 
 /// Reads a CID as people write it: bare, or behind `/ipfs/` or `ipfs://`. No path may follow.
 pub fn parse(text: &str) -> Result<Cid, CidError> {
-    let bare = text.strip_prefix("ipfs://").or_else(|| text.strip_prefix("/ipfs/")).unwrap_or(text);
+    let bare = text
+        .strip_prefix("ipfs://")
+        .or_else(|| text.strip_prefix("/ipfs/"))
+        .unwrap_or(text);
     let cid = Cid::try_from(bare).map_err(|error| CidError::Text {
         text: text.chars().take(128).collect(),
         reason: error.to_string(),
@@ -106,7 +111,10 @@ pub fn parse(text: &str) -> Result<Cid, CidError> {
 pub fn from_bytes(bytes: &[u8]) -> Result<Cid, CidError> {
     let refuse = |reason: String| CidError::Bytes { reason };
     if bytes.len() > MAX_CID_SIZE {
-        return Err(refuse(format!("{} bytes long, at most {MAX_CID_SIZE} allowed", bytes.len())));
+        return Err(refuse(format!(
+            "{} bytes long, at most {MAX_CID_SIZE} allowed",
+            bytes.len()
+        )));
     }
     let mut rest = bytes;
     let cid = Cid::read_bytes(&mut rest).map_err(|error| refuse(error.to_string()))?;
@@ -189,9 +197,15 @@ mod tests {
     fn refuses_what_cannot_be_checked() {
         assert!(matches!(parse("hello"), Err(CidError::Text { .. })));
         let md5 = Cid::new_v1(0x55, Multihash::wrap(0xd5, &[0; 16]).unwrap());
-        assert!(matches!(check(&md5), Err(CidError::Hash { code: 0xd5, .. })));
+        assert!(matches!(
+            check(&md5),
+            Err(CidError::Hash { code: 0xd5, .. })
+        ));
         let long = Multihash::<129>::wrap(IDENTITY, &[0; 129]);
-        assert!(long.is_ok(), "the bytes of a too long identity CID can be made");
+        assert!(
+            long.is_ok(),
+            "the bytes of a too long identity CID can be made"
+        );
         let mut bytes = vec![1, 0x55, 0, 0x81, 0x01];
         bytes.extend([0; 129]);
         assert!(from_bytes(&bytes).is_err());

@@ -84,7 +84,10 @@ impl Node {
 
     /// Decodes a dag-pb block; the error names it.
     pub fn decode_block(block: &Block) -> Result<Self, DagError> {
-        Self::decode(block.data()).map_err(|error| DagError::Pb { cid: *block.cid(), error })
+        Self::decode(block.data()).map_err(|error| DagError::Pb {
+            cid: *block.cid(),
+            error,
+        })
     }
 
     /// The canonical bytes. Links are written in the order in which they stand.
@@ -94,7 +97,10 @@ impl Node {
         for link in &self.links {
             let hash = link.cid.to_bytes();
             put_varint(&mut out, LINK);
-            put_varint(&mut out, link_size(&link.cid, &link.name, link.tsize) as u64);
+            put_varint(
+                &mut out,
+                link_size(&link.cid, &link.name, link.tsize) as u64,
+            );
             put_bytes(&mut out, LINK_HASH, &hash);
             put_bytes(&mut out, LINK_NAME, link.name.as_bytes());
             put_varint(&mut out, LINK_TSIZE);
@@ -109,7 +115,11 @@ impl Node {
     /// The length of [`Node::encode`] in bytes.
     #[must_use]
     pub fn encoded_size(&self) -> usize {
-        let links: usize = self.links.iter().map(|l| link_field_size(&l.cid, &l.name, l.tsize)).sum();
+        let links: usize = self
+            .links
+            .iter()
+            .map(|l| link_field_size(&l.cid, &l.name, l.tsize))
+            .sum();
         links + self.data.as_ref().map_or(0, |data| bytes_size(data.len()))
     }
 }
@@ -153,7 +163,11 @@ fn decode_link(bytes: &Bytes) -> Result<Link, PbError> {
         }
     }
     let cid = hash.ok_or(PbError::NoHash)?;
-    Ok(Link { cid, name: name.unwrap_or_default(), tsize: tsize.unwrap_or_default() })
+    Ok(Link {
+        cid,
+        name: name.unwrap_or_default(),
+        tsize: tsize.unwrap_or_default(),
+    })
 }
 
 /// A cursor over the bytes of one message.
@@ -176,7 +190,10 @@ impl Input<'_> {
         let start = self.at;
         let mut value = 0_u64;
         for shift in (0..64).step_by(7) {
-            let byte = *self.bytes.get(self.at).ok_or(PbError::Truncated { at: self.at })?;
+            let byte = *self
+                .bytes
+                .get(self.at)
+                .ok_or(PbError::Truncated { at: self.at })?;
             self.at += 1;
             let bits = u64::from(byte & 0x7f);
             if (bits << shift) >> shift != bits {
@@ -197,8 +214,13 @@ impl Input<'_> {
     /// A length and that many bytes.
     fn slice(&mut self) -> Result<Bytes, PbError> {
         let length = usize::try_from(self.varint()?).unwrap_or(usize::MAX);
-        let end = self.at.checked_add(length).filter(|&end| end <= self.bytes.len());
-        let end = end.ok_or(PbError::Truncated { at: self.bytes.len() })?;
+        let end = self
+            .at
+            .checked_add(length)
+            .filter(|&end| end <= self.bytes.len());
+        let end = end.ok_or(PbError::Truncated {
+            at: self.bytes.len(),
+        })?;
         let slice = self.bytes.slice(self.at..end);
         self.at = end;
         Ok(slice)

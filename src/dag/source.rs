@@ -14,7 +14,10 @@ pub trait BlockSource {
 
     /// One block.
     fn block(&self, cid: &Cid) -> Result<Block, SourceError> {
-        Ok(self.blocks(std::slice::from_ref(cid))?.pop().expect("one block for one CID"))
+        Ok(self
+            .blocks(std::slice::from_ref(cid))?
+            .pop()
+            .expect("one block for one CID"))
     }
 }
 
@@ -59,8 +62,10 @@ impl BlockSource for Local<'_> {
         let found = self.0.get_many(cids)?;
         let mut items = Vec::with_capacity(cids.len());
         for (cid, data) in cids.iter().zip(found) {
-            let data =
-                data.ok_or_else(|| SourceError::NotFound { cid: *cid, tried: String::new() })?;
+            let data = data.ok_or_else(|| SourceError::NotFound {
+                cid: *cid,
+                tried: String::new(),
+            })?;
             items.push((*cid, data));
         }
         Block::verify_many(items)

@@ -47,7 +47,10 @@ impl Name {
             name if name.len() > 255 => "longer than 255 bytes",
             _ => return Ok(()),
         };
-        Err(UnsafeName { name: self.clone(), why })
+        Err(UnsafeName {
+            name: self.clone(),
+            why,
+        })
     }
 }
 
@@ -104,7 +107,9 @@ enum Text {
 impl From<Name> for Text {
     fn from(name: Name) -> Self {
         String::from_utf8(name.0).map_or_else(
-            |error| Self::Other { base64: data_encoding::BASE64.encode(error.as_bytes()) },
+            |error| Self::Other {
+                base64: data_encoding::BASE64.encode(error.as_bytes()),
+            },
             Self::Utf8,
         )
     }
@@ -115,9 +120,11 @@ impl From<Text> for Name {
         match text {
             Text::Utf8(text) => Self(text.into_bytes()),
             // Not base64 after all: a name of no bytes, which `check` refuses.
-            Text::Other { base64 } => {
-                Self(data_encoding::BASE64.decode(base64.as_bytes()).unwrap_or_default())
-            }
+            Text::Other { base64 } => Self(
+                data_encoding::BASE64
+                    .decode(base64.as_bytes())
+                    .unwrap_or_default(),
+            ),
         }
     }
 }
@@ -148,6 +155,9 @@ mod tests {
 
     #[test]
     fn display_is_harmless() {
-        assert_eq!(Name::from(b"a\x1b[2J\xff".to_vec()).to_string(), "a\\u{1b}[2J\\xff");
+        assert_eq!(
+            Name::from(b"a\x1b[2J\xff".to_vec()).to_string(),
+            "a\\u{1b}[2J\\xff"
+        );
     }
 }
