@@ -1,1 +1,7 @@
-//! Placeholder.
+//! A running peer of `store`: swarm, discovery, exchange, and the conversations by which commands
+//! use them.
+
+pub mod api;
+pub mod link;
+
+pub use libp2p::{Multiaddr, PeerId};

@@ -1,0 +1,493 @@
+//! What commands and whoever holds the repo say to each other.
+//!
+//! One connection is one conversation: a [`Request`]; after [`Request::Add`] the [`Step`]s of what is
+//! to be added; then [`Event`]s until [`Event::Done`] or [`Event::Failed`]. Both sides are processes
+//! of one user on one machine, mostly of one version: an unknown message is an error that says so.
+
+use std::fmt::Display;
+use std::str::FromStr;
+use std::time::Duration;
+
+use libp2p::{Multiaddr, PeerId};
+use serde::{Deserialize, Serialize};
+use store::Cid;
+use store::unixfs::{Name, Piece};
+
+/// What a command asks for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Request {
+    /// Add what the [`Step`]s that follow describe. Answered by [`Item::Added`]s.
+    Add(AddOptions),
+    /// The whole of a content. Answered by [`Event::Found`] and its [`Event::Piece`]s.
+    Get(Content),
+    /// Bytes of a file. Answered by [`Event::Found`] and data.
+    Cat(Cat),
+    /// The entries of a directory. Answered by [`Item::Entry`]s.
+    Ls(Ls),
+    /// A link by which others reach this machine's copy. Answered by [`Item::Link`].
+    Share(Share),
+    /// What is kept.
+    Pin(PinRequest),
+    /// Who is there.
+    Swarm(SwarmRequest),
+    /// What is on this machine.
+    Stat(StatRequest),
+}
+
+/// How to add.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(
+    clippy::struct_excessive_bools,
+    reason = "each is a flag of `add`, independent of the others"
+)]
+pub struct AddOptions {
+    /// The profile's name (`unixfs-v1-2025`); all that shapes the CIDs.
+    pub profile: String,
+    /// Another chunker than the profile's (`size-262144`).
+    pub chunker: Option<String>,
+    /// Put everything into one directory, and answer with that.
+    pub wrap: bool,
+    /// Keep directories that have no entries.
+    pub empty_dirs: bool,
+    /// Say the CIDs, write nothing.
+    pub only_hash: bool,
+    /// Store without pinning: what is not pinned may be removed.
+    pub no_pin: bool,
+    /// A name for the pins.
+    pub name: Option<String>,
+}
+
+/// Which content, and how to reach it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Content {
+    /// `CID`, `CID/path/in/dir`, `/ipfs/CID/…`, `ipfs://CID/…`, or a link (`store://…`,
+    /// [`crate::link`]).
+    pub target: String,
+    /// Peers to ask besides those that the swarm tells of.
+    pub addresses: Vec<Multiaddr>,
+    /// Give up when nothing came for this long.
+    pub timeout: Duration,
+}
+
+/// Which bytes of a file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cat {
+    /// The file.
+    pub content: Content,
+    /// The first byte.
+    pub offset: u64,
+    /// How many bytes; to the end without it. A range that passes the end stops there.
+    pub length: Option<u64>,
+}
+
+/// Which entries.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ls {
+    /// The directory (a file lists nothing).
+    pub content: Content,
+    /// Look at each entry, for its kind and exact size: one more block each.
+    pub resolve: bool,
+}
+
+/// Which content to make a link of.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Share {
+    /// `CID` or `CID/path/in/dir`.
+    pub target: String,
+}
+
+/// What is kept.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PinRequest {
+    /// Fetch what is missing, then keep the whole DAG. Answered by [`Item::Pin`].
+    Add {
+        /// What to keep.
+        content: Content,
+        /// A name for the pin.
+        name: Option<String>,
+    },
+    /// Keep it no longer. Answered by [`Item::Pin`], the pin that was.
+    Rm {
+        /// The root.
+        #[serde(with = "text")]
+        cid: Cid,
+    },
+    /// All pins. Answered by [`Item::Pin`]s.
+    Ls,
+}
+
+/// Who is there. All but [`SwarmRequest::Id`] need a network.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SwarmRequest {
+    /// Who we are. Answered by [`Item::Id`].
+    Id,
+    /// Connected peers. Answered by [`Item::Peer`]s.
+    Peers,
+    /// Connect. Answered by [`Item::Connected`].
+    Connect {
+        /// Where, with or without `/p2p/PEER` at its end.
+        address: Multiaddr,
+    },
+    /// Who says that he has it. Answered by [`Item::Provider`]s as they are found.
+    Providers {
+        /// The root.
+        #[serde(with = "text")]
+        cid: Cid,
+        /// Stop after this long.
+        timeout: Duration,
+    },
+}
+
+/// What is on this machine.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StatRequest {
+    /// The repo. Answered by [`Item::Repo`].
+    Repo,
+    /// One block, without asking anybody else. Answered by [`Item::Block`].
+    Block {
+        /// The block.
+        #[serde(with = "text")]
+        cid: Cid,
+    },
+}
+
+/// One step of what is to be added, in the order of `store::unixfs::Entry`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Step {
+    /// A directory begins.
+    Dir {
+        /// Its name.
+        name: Name,
+    },
+    /// A file; the descriptor that comes with this frame is read once, to the end.
+    File {
+        /// Its name.
+        name: Name,
+        /// Its size in bytes where it is known, for the progress only.
+        size: Option<u64>,
+    },
+    /// A symbolic link.
+    Symlink {
+        /// Its name.
+        name: Name,
+        /// Where it points.
+        target: Name,
+    },
+    /// The innermost open directory is complete.
+    End,
+    /// The client could not read its files: nothing is added.
+    Failed {
+        /// Why, for people; it comes back in [`Event::Failed`].
+        message: String,
+    },
+    /// That was all.
+    Finish,
+}
+
+/// What comes back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Event {
+    /// How far it is. Left out while the client does not read.
+    Progress(Progress),
+    /// What it waits for. Repeated, and left out while the client does not read.
+    Waiting {
+        /// For what.
+        phase: Phase,
+        /// More, for people; may be empty.
+        detail: String,
+    },
+    /// The content has been found; it follows.
+    Found(Found),
+    /// A piece of a content. [`Piece::Data`] travels as a data frame.
+    Piece(Piece),
+    /// One answer.
+    Item(Item),
+    /// The end: all is done, and durable where something was written.
+    Done,
+    /// The end: it failed.
+    Failed(Failure),
+}
+
+/// How far it is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Progress {
+    /// Bytes read (add) or there (get, pin).
+    pub bytes: u64,
+    /// Bytes in all, where it is known.
+    pub total: Option<u64>,
+    /// Files completed; 0 where they are not counted.
+    pub files: u64,
+    /// Peers that blocks come from.
+    pub peers: usize,
+    /// Bytes per second from peers, as the session measures it.
+    pub rate: u64,
+}
+
+/// What is waited for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Phase {
+    /// Nobody is known yet who has it.
+    LookingForProviders,
+    /// Somebody is known, none is connected.
+    Connecting,
+    /// Blocks have been asked for.
+    WaitingForBlocks,
+    /// The disk makes it durable.
+    Committing,
+}
+
+impl Display for Phase {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::LookingForProviders => "looking for providers",
+            Self::Connecting => "connecting",
+            Self::WaitingForBlocks => "waiting for blocks",
+            Self::Committing => "writing to disk",
+        })
+    }
+}
+
+/// A content that was found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Found {
+    /// The CID at the end of the path.
+    #[serde(with = "text")]
+    pub cid: Cid,
+    /// What it is.
+    pub kind: Kind,
+    /// Bytes that follow, where it is known: exact for a file, as its makers claim for a directory.
+    pub size: Option<u64>,
+}
+
+/// What an entry of a tree is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// A file.
+    File,
+    /// A directory.
+    Directory,
+    /// A symbolic link.
+    Symlink,
+}
+
+/// One answer. In `--json` output these stand as they are.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Item {
+    /// An added root; durable.
+    Added(Added),
+    /// An entry of a directory.
+    Entry(DirEntry),
+    /// A pin.
+    Pin(Pin),
+    /// This node.
+    Id(Id),
+    /// A connected peer.
+    Peer(Peer),
+    /// A peer that was just connected to.
+    Connected(Connected),
+    /// A peer that says it has the content.
+    Provider(Provider),
+    /// The repo.
+    Repo(RepoStat),
+    /// A block.
+    Block(BlockStat),
+    /// A link.
+    Link(Link),
+}
+
+/// An added root.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Added {
+    /// The name of what was added; empty for the wrapping directory.
+    pub name: Name,
+    /// Its CID.
+    #[serde(with = "text")]
+    pub cid: Cid,
+    /// Bytes of its files.
+    pub size: u64,
+    /// What it is.
+    pub kind: Kind,
+}
+
+/// An entry of a directory.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DirEntry {
+    /// Its name.
+    pub name: Name,
+    /// Its CID.
+    #[serde(with = "text")]
+    pub cid: Cid,
+    /// Bytes of all its blocks, as its maker claims.
+    pub tsize: u64,
+    /// What it is; only with [`Ls::resolve`].
+    pub kind: Option<Kind>,
+    /// Bytes of the file; only with [`Ls::resolve`].
+    pub size: Option<u64>,
+}
+
+/// A pin.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pin {
+    /// The root of what is kept.
+    #[serde(with = "text")]
+    pub cid: Cid,
+    /// Its name.
+    pub name: Option<String>,
+    /// When it was pinned, in seconds since 1970.
+    pub created: u64,
+}
+
+/// This node.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Id {
+    /// Its peer id.
+    #[serde(with = "text")]
+    pub peer: PeerId,
+    /// Where it listens, with `/p2p/PEER`; empty where no node runs.
+    pub addresses: Vec<Multiaddr>,
+    /// The network's name.
+    pub network: String,
+    /// Program and version.
+    pub agent: String,
+}
+
+/// A connected peer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Peer {
+    /// Its peer id.
+    #[serde(with = "text")]
+    pub peer: PeerId,
+    /// Where it is.
+    pub addresses: Vec<Multiaddr>,
+    /// Whether it came to us.
+    pub inbound: bool,
+    /// Program and version, as it says.
+    pub agent: Option<String>,
+    /// The last round trip in microseconds.
+    pub rtt_us: Option<u64>,
+    /// Whether it speaks our chunk protocol.
+    pub exchange: bool,
+}
+
+/// A peer that was just connected to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Connected {
+    /// Its peer id.
+    #[serde(with = "text")]
+    pub peer: PeerId,
+}
+
+/// A peer that says it has the content.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Provider {
+    /// Its peer id.
+    #[serde(with = "text")]
+    pub peer: PeerId,
+    /// Where it is.
+    pub addresses: Vec<Multiaddr>,
+}
+
+/// The repo.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RepoStat {
+    /// Its directory.
+    pub path: Name,
+    /// Its format version.
+    pub format: u32,
+    /// Number of blocks.
+    pub blocks: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Number of pins.
+    pub pins: u64,
+}
+
+/// A block.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BlockStat {
+    /// Its CID.
+    #[serde(with = "text")]
+    pub cid: Cid,
+    /// Its size in bytes; `None` where this machine does not have it.
+    pub size: Option<u32>,
+}
+
+/// A link to a content.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Link {
+    /// The link ([`crate::link`]).
+    pub link: String,
+}
+
+/// Why it failed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[error("{message}")]
+pub struct Failure {
+    /// Which sort of failure.
+    pub kind: FailureKind,
+    /// One line for people, that names the thing.
+    pub message: String,
+    /// What they could do about it.
+    pub hint: Option<String>,
+}
+
+/// Sorts of failures: the exit codes of commands (DESIGN §7).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FailureKind {
+    /// Anything else.
+    Error,
+    /// What was asked makes no sense.
+    Usage,
+    /// Nobody has it.
+    NotFound,
+    /// Nothing came for as long as the command was willing to wait.
+    Stalled,
+    /// Bytes that are not what they should be.
+    Corrupt,
+    /// Part of it was done.
+    Partial,
+}
+
+impl FailureKind {
+    /// The exit code of the command.
+    #[must_use]
+    pub const fn exit_code(self) -> u8 {
+        match self {
+            Self::Error => 1,
+            Self::Usage => 2,
+            Self::NotFound => 3,
+            Self::Stalled => 4,
+            Self::Corrupt => 5,
+            Self::Partial => 6,
+        }
+    }
+}
+
+/// Values that stand in JSON as their text.
+mod text {
+    use super::{Display, FromStr};
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    pub(super) fn serialize<S: Serializer>(value: &impl Display, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(value)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>, T>(from: D) -> Result<T, D::Error>
+    where
+        T: FromStr<Err: Display>,
+    {
+        let text = String::deserialize(from)?;
+        text.parse()
+            .map_err(|error| D::Error::custom(format!("`{text}`: {error}")))
+    }
+}
