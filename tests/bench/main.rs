@@ -1,0 +1,247 @@
+//! `cargo run --example bench -- add|get|small [--mib N] [--runs R]`: whole commands, timed side by side
+//! with the limits of the machine, in one run. Machines are noisy: quote the ratios.
+
+use std::fs::File;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use sha2::{Digest, Sha256};
+
+#[path = "../e2e/support.rs"]
+#[allow(dead_code, reason = "the tests use all of it")]
+mod support;
+
+use support::{Node, Place, command, output, same};
+
+const MIB: u64 = 1 << 20;
+
+/// One contender: its name, and a run that gives its time.
+struct Contender<'a> {
+    name: &'static str,
+    run: Box<dyn FnMut(usize) -> Duration + 'a>,
+    times: Vec<Duration>,
+}
+
+impl<'a> Contender<'a> {
+    fn new(name: &'static str, run: impl FnMut(usize) -> Duration + 'a) -> Self {
+        Self { name, run: Box::new(run), times: Vec::new() }
+    }
+
+    fn median(&self) -> Duration {
+        let mut times = self.times.clone();
+        times.sort();
+        times[times.len() / 2]
+    }
+}
+
+/// Runs all contenders in turn, round by round, so that the machine's moods hit all of them.
+fn race(rounds: usize, contenders: &mut [Contender<'_>]) {
+    for round in 0..rounds {
+        for contender in &mut *contenders {
+            let time = (contender.run)(round);
+            contender.times.push(time);
+        }
+    }
+}
+
+/// Prints each contender's median rate, and its ratio to those before the last.
+fn report_rates(bytes: u64, contenders: &[Contender<'_>]) {
+    let rate = |c: &Contender<'_>| bytes as f64 / MIB as f64 / c.median().as_secs_f64();
+    for contender in contenders {
+        let runs: Vec<u128> = contender.times.iter().map(Duration::as_millis).collect();
+        println!("{:<28} {:>8.1} MiB/s   runs {runs:?} ms", contender.name, rate(contender));
+    }
+    let (last, limits) = contenders.split_last().expect("there are contenders");
+    for limit in limits {
+        println!("{} / {}: {:.3}", last.name, limit.name, rate(last) / rate(limit));
+    }
+}
+
+fn timed(what: impl FnOnce()) -> Duration {
+    let started = Instant::now();
+    what();
+    started.elapsed()
+}
+
+/// The `store` that this build made, beside this program.
+fn program() -> PathBuf {
+    let here = std::env::current_exe().expect("a program has a path");
+    let program = here.ancestors().nth(2).expect("target/debug/examples/bench").join("store");
+    assert!(program.exists(), "{} is not there: cargo build --workspace", program.display());
+    program
+}
+
+fn store(place: &Place, repo: &str) -> Command {
+    command(program(), &place.path(repo))
+}
+
+fn node(place: &Place, repo: &str, more: &[&str]) -> Node {
+    let mut run = store(place, repo);
+    run.args(["run", "--no-mdns", "--listen", "/ip4/127.0.0.1/tcp/0"]).args(more);
+    Node::start(run)
+}
+
+fn settle() {
+    rustix::fs::sync();
+}
+
+fn add(mib: u64, rounds: usize) {
+    let place = Place::new();
+    let file = place.file("file", 1, mib * MIB);
+    settle();
+    let cp = |round: usize| {
+        let copy = place.path(&format!("copy-{round}"));
+        let time = timed(|| {
+            output(Command::new("cp").arg(&file).arg(&copy));
+            output(Command::new("sync").arg("-f").arg(&copy));
+        });
+        std::fs::remove_file(copy).expect("it was just made");
+        settle();
+        time
+    };
+    let sha = |_| timed(|| drop(std::hint::black_box(sha256(&file))));
+    let ours = |round: usize| {
+        let repo = format!("repo-{round}");
+        let time = timed(|| drop(output(store(&place, &repo).args(["add", "--quiet"]).arg(&file))));
+        std::fs::remove_dir_all(place.path(&repo)).expect("it was just made");
+        settle();
+        time
+    };
+    let mut contenders = [
+        Contender::new("cp + sync", cp),
+        Contender::new("SHA-256 on one core", sha),
+        Contender::new("store add", ours),
+    ];
+    race(rounds, &mut contenders);
+    report_rates(mib * MIB, &contenders);
+}
+
+fn sha256(path: &Path) -> [u8; 32] {
+    let mut hash = Sha256::new();
+    let mut file = File::open(path).expect("it was just made");
+    let mut buffer = vec![0; 1 << 20];
+    loop {
+        let n = file.read(&mut buffer).expect("it can be read");
+        if n == 0 {
+            return hash.finalize().into();
+        }
+        hash.update(&buffer[..n]);
+    }
+}
+
+fn get(mib: u64, rounds: usize) {
+    let place = Place::new();
+    let file = place.file("file", 2, mib * MIB);
+    let a = node(&place, "a", &[]);
+    let cid = output(store(&place, "a").args(["add", "--quiet"]).arg(&file));
+    settle();
+    let memory = |_| timed(|| tcp_copy(std::io::repeat(7).take(mib * MIB), std::io::sink()));
+    let copied = |round: usize| {
+        let copy = place.path(&format!("copy-{round}"));
+        let time = timed(|| {
+            let (from, to) = (File::open(&file), File::create(&copy));
+            tcp_copy(from.expect("it is there"), to.expect("it can be made"));
+        });
+        std::fs::remove_file(copy).expect("it was just made");
+        settle();
+        time
+    };
+    let ours = |round: usize| {
+        let (repo, out) = (format!("b-{round}"), place.path(&format!("out-{round}")));
+        let b = node(&place, &repo, &["--bootstrap", a.tcp()]);
+        // What is measured is the transfer: the node has met the other one before.
+        support::eventually("they are connected", Duration::from_secs(10), || {
+            let peers = output(store(&place, &repo).args(["peers", "--json"]));
+            (!peers.is_empty()).then_some(())
+        });
+        let mut get = store(&place, &repo);
+        let time = timed(|| drop(output(get.args(["get", &cid, "-o"]).arg(&out))));
+        same(&file, &out);
+        assert!(b.stop().success());
+        std::fs::remove_dir_all(place.path(&repo)).expect("it was just made");
+        std::fs::remove_file(out).expect("it was just made");
+        settle();
+        time
+    };
+    let mut contenders = [
+        Contender::new("TCP, memory to memory", memory),
+        Contender::new("TCP, file to file", copied),
+        Contender::new("store get", ours),
+    ];
+    race(rounds, &mut contenders);
+    report_rates(mib * MIB, &contenders);
+}
+
+/// Sends all of `from` over a loopback connection into `to`.
+fn tcp_copy(mut from: impl Read + Send, mut to: impl Write) {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has free ports");
+    let address = listener.local_addr().expect("it listens");
+    std::thread::scope(|scope| {
+        scope.spawn(move || {
+            let mut stream = TcpStream::connect(address).expect("it listens");
+            copy(&mut from, &mut stream);
+        });
+        let (mut stream, _) = listener.accept().expect("somebody connects");
+        copy(&mut stream, &mut to);
+    });
+}
+
+fn copy(from: &mut impl Read, to: &mut impl Write) {
+    let mut buffer = vec![0; 256 << 10];
+    loop {
+        let n = from.read(&mut buffer).expect("it can be read");
+        if n == 0 {
+            return;
+        }
+        to.write_all(&buffer[..n]).expect("it can be written");
+    }
+}
+
+fn small(rounds: usize) {
+    let place = Place::new();
+    let run = |repo: &str, round: usize| {
+        let file = place.file("small", round as u64, 1024);
+        timed(|| drop(output(store(&place, repo).args(["add", "--quiet"]).arg(file))))
+    };
+    output(store(&place, "alone").arg("init"));
+    let served = node(&place, "served", &[]);
+    let fresh = |round: usize| run(&format!("fresh-{round}"), round);
+    let alone = |round: usize| run("alone", round);
+    let beside = |round: usize| run("served", round);
+    let mut contenders = [
+        Contender::new("add of 1 KiB, a new repo", fresh),
+        Contender::new("add of 1 KiB, no node", alone),
+        Contender::new("add of 1 KiB, with a node", beside),
+    ];
+    race(rounds, &mut contenders);
+    for contender in &contenders {
+        let mut runs: Vec<f64> = contender.times.iter().map(|t| t.as_secs_f64() * 1e3).collect();
+        runs.sort_by(f64::total_cmp);
+        let (min, max) = (runs[0], runs[runs.len() - 1]);
+        let median = contender.median().as_secs_f64() * 1e3;
+        println!("{:<28} median {median:.1} ms, min {min:.1}, max {max:.1}", contender.name);
+    }
+    assert!(served.stop().success());
+}
+
+fn main() {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let option = |name: &str, default: u64| {
+        let value = args.iter().position(|arg| arg == name).and_then(|at| args.get(at + 1));
+        value.map_or(default, |text| text.parse().expect("a number"))
+    };
+    let mib = option("--mib", 1024);
+    let rounds = |default| usize::try_from(option("--runs", default)).expect("a small number");
+    match args.first().map(String::as_str) {
+        Some("add") => add(mib, rounds(5)),
+        Some("get") => get(mib, rounds(5)),
+        Some("small") => small(rounds(31)),
+        _ => {
+            let _ = writeln!(std::io::stderr(), "usage: bench add|get|small [--mib N] [--runs R]");
+            std::process::exit(2);
+        }
+    }
+}

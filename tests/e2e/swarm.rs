@@ -1,0 +1,117 @@
+//! The main job between real nodes: add on one, get on another that knows only of a third.
+
+use std::os::unix::fs::symlink;
+use std::path::Path;
+
+use crate::support::{Place, output, same};
+
+/// A tree with every kind of entry that a file system allows and people make.
+fn odd_tree(top: &Path) {
+    use std::os::unix::ffi::OsStrExt;
+    let write = |name: &[u8], content: &[u8]| {
+        let path = top.join(std::ffi::OsStr::from_bytes(name));
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, content).unwrap();
+    };
+    write(b"plain.txt", b"plain\n");
+    write(b"empty file", b"");
+    write(b"deep/er/and/deeper still/x", &[7; 3 << 20]);
+    write("ünï-код-漢字/🦀".as_bytes(), b"unicode");
+    write(b" leading space", b"1");
+    write(b"trailing space ", b"2");
+    write(b"new\nline", b"3");
+    write(b"-rf", b"4");
+    write(b"quote'\"`$(x)", b"5");
+    write(b"not \xff utf-8", b"6");
+    write(b"back\\slash", b"7");
+    write("n".repeat(255).as_bytes(), b"a name of 255 bytes");
+    std::fs::create_dir_all(top.join("nothing/in/here")).unwrap();
+    symlink("plain.txt", top.join("link")).unwrap();
+    symlink("../outside/that/is/not/there", top.join("deep/dangling")).unwrap();
+    for i in 0..300 {
+        write(format!("many/{i:03}").as_bytes(), format!("file {i}").as_bytes());
+    }
+}
+
+#[test]
+fn content_travels_by_cid_and_its_new_holder_serves_it_on() {
+    let place = Place::new();
+    let file = place.file("file", 1, 1 << 30);
+    let tree = place.path("tree");
+    odd_tree(&tree);
+
+    let c = place.node("c", &[]);
+    let known = ["--bootstrap", c.tcp()];
+    let a = place.node("a", &known);
+    let b = place.node("b", &known);
+
+    let file_cid = output(place.store("a").args(["add", "--quiet"]).arg(&file));
+    let tree_cid = output(place.store("a").args(["add", "--quiet"]).arg(&tree));
+
+    let get = |repo: &str, cid: &str, to: &str| {
+        let to = place.path(to);
+        output(place.store(repo).args(["get", cid, "--timeout", "30s", "-o"]).arg(&to));
+        to
+    };
+    same(&file, &get("b", &file_cid, "file-at-b"));
+    same(&tree, &get("b", &tree_cid, "tree-at-b"));
+
+    // C only introduced them: the bytes went straight from A to B.
+    let at_c: serde_json::Value = json(&output(place.store("c").args(["repo", "stat", "--json"])));
+    assert_eq!(at_c["blocks"], 0, "{at_c}");
+
+    assert!(a.stop().success());
+    let d = place.node("d", &known);
+    same(&file, &get("d", &file_cid, "file-at-d"));
+    same(&tree, &get("d", &tree_cid, "tree-at-d"));
+    drop((b, d));
+}
+
+#[test]
+fn a_link_is_all_that_strangers_need() {
+    let place = Place::new();
+    let file = place.file("file", 2, 5 << 20);
+    let a = place.node("a", &[]);
+    let cid = output(place.store("a").args(["add", "--quiet"]).arg(&file));
+    let link = output(place.store("a").args(["share", &cid]));
+
+    // By a command without a node, and by a node that knows nobody.
+    let mut alone = place.store("alone");
+    alone.args(["get", &link, "--no-mdns", "--listen", "/ip4/127.0.0.1/tcp/0", "-o"]);
+    output(alone.arg(place.path("got-alone")));
+    same(&file, &place.path("got-alone"));
+
+    let b = place.node("b", &[]);
+    output(place.store("b").args(["get", &link, "-o"]).arg(place.path("got-b")));
+    same(&file, &place.path("got-b"));
+    drop((a, b));
+}
+
+#[test]
+fn a_path_and_a_range_fetch_what_they_need_and_no_more() {
+    let place = Place::new();
+    let tree = place.path("tree");
+    std::fs::create_dir_all(tree.join("sub")).unwrap();
+    let big = place.file("tree/sub/big", 3, 64 << 20);
+    place.file("tree/other", 4, 64 << 20);
+    let a = place.node("a", &[]);
+    let cid = output(place.store("a").args(["add", "--quiet"]).arg(&tree));
+
+    let known = ["--no-mdns", "--listen", "/ip4/127.0.0.1/tcp/0", "--bootstrap", a.tcp()];
+    let mut cat = place.store("b");
+    cat.arg("cat").arg(format!("{cid}/sub/big")).args(known);
+    cat.args(["--offset", "20MiB", "--length", "3000000"]);
+    let bytes = crate::support::finish(&mut cat);
+    assert!(bytes.status.success(), "{}", bytes.stderr);
+    let whole = std::fs::read(&big).unwrap();
+    assert!(bytes.stdout == whole[20 << 20..][..3_000_000], "the range differs");
+
+    // Four leaves of 1 MiB hold it, and the nodes above them are small.
+    let stat = json(&output(place.store("b").args(["repo", "stat", "--json"])));
+    let held = stat["bytes"].as_u64().unwrap();
+    assert!((3_000_000..5 << 20).contains(&held), "{stat}");
+}
+
+fn json(text: &str) -> serde_json::Value {
+    serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"))
+}

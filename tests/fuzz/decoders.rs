@@ -1,0 +1,25 @@
+//! What the fuzzers feed, and the corpus test too: every decoder of bytes that strangers send. None
+//! may panic, whatever the bytes; what one accepts must survive being written again.
+
+use bytes::Bytes;
+use store::dag::pb::Node;
+use store::unixfs::data::Data;
+
+/// A dag-pb node: what is accepted has one encoding only, apart from fields that may be absent.
+pub fn dag_pb(bytes: &[u8]) {
+    if let Ok(node) = Node::decode(&Bytes::copy_from_slice(bytes)) {
+        let again = node.encode();
+        assert_eq!(Node::decode(&again).expect("our own encoding decodes"), node);
+    }
+}
+
+/// A UnixFS message, alone and inside a node.
+pub fn unixfs(bytes: &[u8]) {
+    let bytes = Bytes::copy_from_slice(bytes);
+    if let Ok(data) = Data::decode(&bytes) {
+        assert_eq!(Data::decode(&data.encode()).expect("our own encoding decodes"), data);
+    }
+    if let Some(data) = Node::decode(&bytes).ok().and_then(|node| node.data) {
+        let _ = Data::decode(&data);
+    }
+}
