@@ -6,6 +6,7 @@ pub mod blockstore;
 pub mod cid;
 pub mod dag;
 pub mod unixfs;
+pub mod wire;
 
 pub use block::Block;
 pub use cid::Cid;

@@ -2,6 +2,7 @@
 //! use them.
 
 pub mod api;
+pub mod exchange;
 pub mod link;
 
 pub use libp2p::{Multiaddr, PeerId};

@@ -1,0 +1,162 @@
+//! [`ChunkCodec`]: the messages of `store::wire` on a libp2p stream.
+//!
+//! Reads no more than the message and allocates nothing before its length has passed its bound; each
+//! block of an answer gets a buffer of its own, made when its turn comes. Blocks are written to the
+//! stream from where they lie, without a copy.
+
+use std::io;
+
+use bytes::Bytes;
+use futures::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use libp2p::StreamProtocol;
+use libp2p::request_response::Codec;
+use store::wire::{
+    Header, LENGTH_SIZE, MAX_HEADER_SIZE, MAX_REQUEST_SIZE, Request, Response, WireError,
+    body_length,
+};
+
+/// Reads and writes the chunk protocol's messages.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ChunkCodec;
+
+impl Codec for ChunkCodec {
+    type Protocol = StreamProtocol;
+    type Request = Request;
+    type Response = Response;
+
+    async fn read_request<T>(&mut self, _: &StreamProtocol, io: &mut T) -> io::Result<Request>
+    where
+        T: AsyncRead + Unpin + Send,
+    {
+        let body = read_body(io, MAX_REQUEST_SIZE).await?;
+        Request::decode(&body).map_err(invalid)
+    }
+
+    async fn read_response<T>(&mut self, _: &StreamProtocol, io: &mut T) -> io::Result<Response>
+    where
+        T: AsyncRead + Unpin + Send,
+    {
+        let header = Header::decode(&read_body(io, MAX_HEADER_SIZE).await?).map_err(invalid)?;
+        let mut blocks = Vec::with_capacity(header.payload().len());
+        for &size in header.payload() {
+            blocks.push(read_exactly(io, size).await?);
+        }
+        Ok(header.with_payload(blocks))
+    }
+
+    async fn write_request<T>(
+        &mut self,
+        _: &StreamProtocol,
+        io: &mut T,
+        request: Request,
+    ) -> io::Result<()>
+    where
+        T: AsyncWrite + Unpin + Send,
+    {
+        io.write_all(&request.encode().map_err(invalid)?).await
+    }
+
+    async fn write_response<T>(
+        &mut self,
+        _: &StreamProtocol,
+        io: &mut T,
+        response: Response,
+    ) -> io::Result<()>
+    where
+        T: AsyncWrite + Unpin + Send,
+    {
+        let encoded = response.encode().map_err(invalid)?;
+        io.write_all(&encoded.head).await?;
+        for block in encoded.payload {
+            io.write_all(&block).await?;
+        }
+        Ok(())
+    }
+}
+
+/// A header's body: its length, then that many bytes, at most `limit`.
+async fn read_body(io: &mut (impl AsyncRead + Unpin + Send), limit: usize) -> io::Result<Bytes> {
+    let mut prefix = [0; LENGTH_SIZE];
+    io.read_exact(&mut prefix).await?;
+    read_exactly(io, body_length(prefix, limit).map_err(invalid)?).await
+}
+
+async fn read_exactly(io: &mut (impl AsyncRead + Unpin + Send), size: usize) -> io::Result<Bytes> {
+    let mut buffer = vec![0; size];
+    io.read_exact(&mut buffer).await?;
+    Ok(buffer.into())
+}
+
+/// A message that breaks the protocol, as the stream reports it: `InvalidData` tells it from a
+/// connection that broke.
+fn invalid(error: WireError) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, error)
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::executor::block_on;
+    use futures::io::Cursor;
+    use store::wire::Leaf;
+
+    use super::*;
+
+    const PROTOCOL: StreamProtocol = StreamProtocol::new("/store/test/chunk/0.1.0");
+
+    #[test]
+    fn messages_cross_a_stream() {
+        let root = store::cid::parse("bafkqabtimvwgy3yk").unwrap();
+        let request = Request::Manifest {
+            root,
+            nodes: vec![root],
+            max_bytes: 9,
+        };
+        let leaves = vec![
+            Leaf::Have(vec![7; 70_000].into()),
+            Leaf::NotFound,
+            Leaf::Cut,
+        ];
+        let response = Response::Leaves(leaves);
+        block_on(async {
+            let mut wire = Cursor::new(Vec::new());
+            ChunkCodec
+                .write_request(&PROTOCOL, &mut wire, request.clone())
+                .await
+                .unwrap();
+            ChunkCodec
+                .write_response(&PROTOCOL, &mut wire, response.clone())
+                .await
+                .unwrap();
+            wire.set_position(0);
+            assert_eq!(
+                ChunkCodec.read_request(&PROTOCOL, &mut wire).await.unwrap(),
+                request
+            );
+            assert_eq!(
+                ChunkCodec
+                    .read_response(&PROTOCOL, &mut wire)
+                    .await
+                    .unwrap(),
+                response
+            );
+        });
+    }
+
+    #[test]
+    fn an_oversized_claim_is_invalid_data_at_once() {
+        let mut wire = Cursor::new(u32::MAX.to_be_bytes());
+        let error = block_on(ChunkCodec.read_response(&PROTOCOL, &mut wire)).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::InvalidData);
+    }
+
+    #[test]
+    fn a_stream_that_ends_early_is_an_error() {
+        let mut head = Response::Leaves(vec![Leaf::Have(vec![1; 10].into())])
+            .encode()
+            .unwrap();
+        let mut bytes = head.head.to_vec();
+        bytes.extend_from_slice(&head.payload.remove(0)[..5]);
+        let error = block_on(ChunkCodec.read_response(&PROTOCOL, &mut Cursor::new(bytes)));
+        assert_eq!(error.unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
+    }
+}

@@ -1,0 +1,95 @@
+//! The headers as protobuf, and the check that comes before their decoding: prost allocates for each
+//! repeated field that it meets, so the fields are counted first.
+
+use bytes::{Buf, Bytes};
+use prost::encoding::{DecodeContext, decode_key, skip_field};
+
+use super::{WireError, at_most};
+
+/// Header of a request.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(super) struct Request {
+    /// Which request; see the constants in `request`.
+    #[prost(uint32, tag = "1")]
+    pub(super) kind: u32,
+    #[prost(bytes = "bytes", tag = "2")]
+    pub(super) root: Bytes,
+    #[prost(uint32, tag = "3")]
+    pub(super) max_bytes: u32,
+    #[prost(bytes = "bytes", repeated, tag = "4")]
+    pub(super) nodes: Vec<Bytes>,
+    #[prost(message, repeated, tag = "5")]
+    pub(super) extents: Vec<Extent>,
+}
+
+/// Consecutive children of one node.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(super) struct Extent {
+    #[prost(bytes = "bytes", tag = "1")]
+    pub(super) node: Bytes,
+    #[prost(uint32, tag = "2")]
+    pub(super) first: u32,
+    #[prost(uint32, tag = "3")]
+    pub(super) count: u32,
+}
+
+/// Header of an answer.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(super) struct Response {
+    /// Which answer; see the constants in `response`.
+    #[prost(uint32, tag = "1")]
+    pub(super) kind: u32,
+    #[prost(message, repeated, tag = "2")]
+    pub(super) nodes: Vec<Node>,
+    #[prost(bool, tag = "3")]
+    pub(super) more: bool,
+    /// One number a leaf: 0 not found, 1 cut, n + 2 its length in bytes.
+    #[prost(uint32, repeated, tag = "4")]
+    pub(super) leaves: Vec<u32>,
+    #[prost(uint32, tag = "5")]
+    pub(super) retry_ms: u32,
+    #[prost(uint32, tag = "6")]
+    pub(super) reason: u32,
+}
+
+/// One node of a manifest; its bytes are payload.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(super) struct Node {
+    #[prost(bytes = "bytes", tag = "1")]
+    pub(super) cid: Bytes,
+    #[prost(uint32, tag = "2")]
+    pub(super) size: u32,
+    #[prost(bytes = "bytes", tag = "3")]
+    pub(super) leaves: Bytes,
+}
+
+/// What a repeated field may hold, summed over its occurrences.
+pub(super) struct Bound {
+    pub(super) tag: u32,
+    pub(super) what: &'static str,
+    pub(super) count: usize,
+    pub(super) bytes: usize,
+}
+
+/// Decodes a header after counting its repeated fields against their bounds.
+pub(super) fn decode<M: prost::Message + Default>(
+    header: &Bytes,
+    bounds: &[Bound],
+) -> Result<M, WireError> {
+    let malformed = |error: prost::DecodeError| WireError::Malformed(error.to_string());
+    let mut seen = vec![(0_usize, 0_usize); bounds.len()];
+    let mut rest: &[u8] = header;
+    while rest.has_remaining() {
+        let (tag, wire_type) = decode_key(&mut rest).map_err(malformed)?;
+        let before = rest.len();
+        skip_field(wire_type, tag, &mut rest, DecodeContext::default()).map_err(malformed)?;
+        let Some(i) = bounds.iter().position(|bound| bound.tag == tag) else {
+            continue;
+        };
+        seen[i].0 += 1;
+        seen[i].1 += before - rest.len();
+        at_most(bounds[i].what, seen[i].0, bounds[i].count)?;
+        at_most(bounds[i].what, seen[i].1, bounds[i].bytes)?;
+    }
+    M::decode(header.clone()).map_err(malformed)
+}
