@@ -61,6 +61,20 @@ pub enum DagError {
         /// The limit.
         limit: usize,
     },
+    /// More blocks than the caller lets a walk remember.
+    #[error("the DAG of `{cid}` has more than {limit} blocks")]
+    TooLarge {
+        /// The root.
+        cid: Cid,
+        /// The limit.
+        limit: usize,
+    },
+    /// A block that was given, but not asked for.
+    #[error("block `{cid}` was not asked for")]
+    Unwanted {
+        /// The block.
+        cid: Cid,
+    },
     /// The structure contradicts itself: sizes that do not add up, a shard that lies.
     #[error("block `{cid}` contradicts itself: {reason}")]
     Inconsistent {
