@@ -1,0 +1,109 @@
+//! Settings that come as plain text, from the environment and from flags. The default value of a
+//! setting says which type its text has.
+
+use serde::Deserialize;
+use toml::{Table, Value};
+
+use super::{PREFIX, SHORT, file, table};
+use crate::Config;
+
+/// Names further apart than this are not what was meant.
+const MAX_DISTANCE: usize = 3;
+
+/// All keys, `section.key`, with their defaults.
+fn keys() -> impl Iterator<Item = (String, Value)> {
+    table(&Config::default())
+        .into_iter()
+        .flat_map(|(section, values)| {
+            let values = if let Value::Table(values) = values {
+                values
+            } else {
+                Table::new()
+            };
+            values
+                .into_iter()
+                .map(move |(key, value)| (format!("{section}.{key}"), value))
+        })
+}
+
+fn variable_of_key(key: &str) -> String {
+    format!("{PREFIX}{}", key.replace('.', "_").to_uppercase())
+}
+
+/// The key that an environment variable sets.
+pub(super) fn key_of_variable(name: &str) -> Option<String> {
+    if let Some((_, key)) = SHORT.iter().find(|(short, _)| *short == name) {
+        return Some((*key).to_owned());
+    }
+    keys()
+        .map(|(key, _)| key)
+        .find(|key| variable_of_key(key) == name)
+}
+
+/// The variable that `name` is nearest to, if it is near.
+pub(super) fn nearest_variable(name: &str) -> Option<String> {
+    keys()
+        .map(|(key, _)| variable_of_key(&key))
+        .chain(SHORT.iter().map(|(short, _)| (*short).to_owned()))
+        .map(|variable| (distance(&variable, name), variable))
+        .filter(|(distance, _)| *distance <= MAX_DISTANCE)
+        .min()
+        .map(|(_, variable)| variable)
+}
+
+/// Levenshtein's distance in bytes.
+fn distance(a: &str, b: &str) -> usize {
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.bytes().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, y) in b.bytes().enumerate() {
+            let replaced = diagonal + usize::from(x != y);
+            diagonal = row[j + 1];
+            row[j + 1] = replaced.min(diagonal + 1).min(row[j] + 1);
+        }
+    }
+    row[b.len()]
+}
+
+/// A list at its commas, anything else as it is.
+pub(super) fn split(key: &str, value: &str) -> Vec<String> {
+    let list = keys().any(|(known, default)| known == key && default.is_array());
+    if !list {
+        return vec![value.to_owned()];
+    }
+    value
+        .split(',')
+        .map(str::trim)
+        .filter(|part| !part.is_empty())
+        .map(str::to_owned)
+        .collect()
+}
+
+/// A table of this one setting, checked; or why not.
+pub(super) fn parse(key: &str, values: &[String]) -> Result<Table, String> {
+    let (_, default) = keys()
+        .find(|(known, _)| known == key)
+        .ok_or("no such setting")?;
+    let text = values.first().map_or("", |value| value.trim());
+    let value = match default {
+        Value::Array(_) => Value::Array(values.iter().cloned().map(Value::String).collect()),
+        Value::Boolean(_) => match text {
+            "true" | "1" => Value::Boolean(true),
+            "false" | "0" => Value::Boolean(false),
+            _ => return Err(format!("`{text}` is neither `true` nor `false`")),
+        },
+        Value::Integer(_) => Value::Integer(
+            text.parse()
+                .map_err(|_| format!("`{text}` is no number; expected one such as `64`"))?,
+        ),
+        _ => Value::String(text.to_owned()),
+    };
+    let (section, name) = key.split_once('.').ok_or("no such setting")?;
+    let layer = Table::from_iter([(
+        section.to_owned(),
+        Value::Table(Table::from_iter([(name.to_owned(), value)])),
+    )]);
+    Config::deserialize(layer.clone()).map_err(|error| file::reason(error.message()))?;
+    Ok(layer)
+}
