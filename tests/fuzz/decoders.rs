@@ -4,6 +4,7 @@
 use bytes::Bytes;
 use store::dag::pb::Node;
 use store::unixfs::data::Data;
+use store::wire::{LENGTH_SIZE, Request, Response};
 
 /// A dag-pb node: what is accepted has one encoding only, apart from fields that may be absent.
 pub fn dag_pb(bytes: &[u8]) {
@@ -21,5 +22,22 @@ pub fn unixfs(bytes: &[u8]) {
     }
     if let Some(data) = Node::decode(&bytes).ok().and_then(|node| node.data) {
         let _ = Data::decode(&data);
+    }
+}
+
+/// A request of the chunk protocol, as a server reads it.
+pub fn request(bytes: &[u8]) {
+    if let Ok(request) = Request::decode(&Bytes::copy_from_slice(bytes)) {
+        let again = request.encode().expect("what was accepted may be sent");
+        assert_eq!(Request::decode(&again.slice(LENGTH_SIZE..)), Ok(request));
+    }
+}
+
+/// An answer of the chunk protocol, as an asker reads it: header and payload.
+pub fn response(bytes: &[u8]) {
+    if let Ok(response) = Response::decode(&Bytes::copy_from_slice(bytes)) {
+        let again = response.clone().encode().expect("what was accepted may be sent");
+        let whole: Vec<u8> = std::iter::once(again.head).chain(again.payload).flatten().collect();
+        assert_eq!(Response::decode(&whole.into()), Ok(response));
     }
 }
