@@ -16,7 +16,7 @@ use bytes::Bytes;
 
 pub use memory::MemoryStore;
 #[cfg(feature = "rocksdb")]
-pub use rocks::{RocksStore, StoreOptions};
+pub use rocks::{Change, RocksStore, StoreOptions};
 
 use crate::block::Block;
 use crate::cid::{Cid, CidError, Key};

@@ -166,6 +166,13 @@ impl Key {
         Self(cid.hash().to_bytes().into())
     }
 
+    /// Reads a key from exactly the bytes of a multihash; `None` where they are none.
+    #[must_use]
+    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        Multihash::<64>::from_bytes(bytes).ok()?;
+        Some(Self(bytes.into()))
+    }
+
     /// The multihash in binary.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {

@@ -90,8 +90,15 @@ pub enum DagError {
 
 /// The links of a block, whatever its codec.
 pub fn links(block: &Block) -> Result<Vec<Link>, DagError> {
-    match Codec::of(block.cid())? {
+    links_of(block.cid(), block.data())
+}
+
+/// The links in the bytes of a block that is on disk, unverified.
+pub(crate) fn links_of(cid: &Cid, data: &bytes::Bytes) -> Result<Vec<Link>, DagError> {
+    match Codec::of(cid)? {
         Codec::Raw => Ok(Vec::new()),
-        Codec::DagPb => Ok(pb::Node::decode_block(block)?.links),
+        Codec::DagPb => pb::Node::decode(data)
+            .map(|node| node.links)
+            .map_err(|error| DagError::Pb { cid: *cid, error }),
     }
 }

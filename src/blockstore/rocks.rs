@@ -1,7 +1,294 @@
-//! Rocks.
-/// Rocks.
-#[derive(Debug)]
-pub struct RocksStore;
-/// Options.
-#[derive(Debug)]
-pub struct StoreOptions;
+//! [`RocksStore`]: blocks on disk.
+//!
+//! Invariant: a block, its index entry and its links are there together or not at all, after every
+//! crash. `schema` has the bytes, `options` the tuning, `durability` what a commit must do;
+//! docs/storage.md has it all on one page.
+
+mod durability;
+mod options;
+mod tables;
+
+use std::collections::HashSet;
+use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use rocksdb::{ColumnFamily, DB, ErrorKind, FlushOptions, ReadOptions, WriteBatch, WriteOptions};
+
+use self::durability::{Durability, Pending};
+pub use self::options::StoreOptions;
+pub use self::tables::Change;
+use super::schema::{self, BLOCKS, Children, Entry, INDEX, LINKS};
+use super::{Blockstore, Indexed, Put, StoreError, Write};
+use crate::block::Block;
+use crate::cid::{self, Cid, Codec, Key};
+use crate::dag::{self, Link};
+
+/// So many rotten blocks are remembered at most: with more, the disk is beyond mending one by one.
+const ROTTEN_MAX: usize = 4096;
+
+/// Blocks in RocksDB, found by multihash.
+///
+/// After a failure to write (a full disk, say) it goes on reading and refuses to write, until it is
+/// opened again.
+pub struct RocksStore {
+    db: DB,
+    durability: Durability,
+    /// Blocks that failed their checksum in this process. They count as missing, so that the next
+    /// put writes them again.
+    rotten: Mutex<HashSet<Key>>,
+}
+
+impl RocksStore {
+    /// Opens the database in the directory `path`, or makes one there.
+    pub fn open(path: &Path, options: StoreOptions) -> Result<Self, StoreError> {
+        Self::open_or(path, options, true)
+    }
+
+    /// Opens the database in the directory `path`; an error where there is none, so that a lost one
+    /// is never taken for an empty one.
+    pub fn open_existing(path: &Path, options: StoreOptions) -> Result<Self, StoreError> {
+        Self::open_or(path, options, false)
+    }
+
+    fn open_or(path: &Path, options: StoreOptions, create: bool) -> Result<Self, StoreError> {
+        let database = options::database(create).map_err(failed)?;
+        let families = options::families(options);
+        let db = DB::open_cf_descriptors(&database, path, families).map_err(failed)?;
+        Ok(Self {
+            db,
+            durability: Durability::default(),
+            rotten: Mutex::default(),
+        })
+    }
+
+    fn family(&self, name: &str) -> &ColumnFamily {
+        self.db
+            .cf_handle(name)
+            .expect("every family of the schema is opened with the database")
+    }
+
+    fn rotten(&self) -> MutexGuard<'_, HashSet<Key>> {
+        // Each change is one call on the set: a panic leaves it whole.
+        self.rotten.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What the index says of each key.
+    fn entries(&self, cids: &[&Cid]) -> Result<Vec<Option<Entry>>, StoreError> {
+        let keys: Vec<Vec<u8>> = cids.iter().map(|cid| cid.hash().to_bytes()).collect();
+        let found = self
+            .db
+            .batched_multi_get_cf(self.family(INDEX), &keys, false);
+        let rotten = self.rotten();
+        let entry = |(cid, value): (&&Cid, Result<Option<_>, _>)| {
+            let value: Option<rocksdb::DBPinnableSlice<'_>> =
+                value.map_err(|error| unreadable(cid, error))?;
+            let Some(value) = value else { return Ok(None) };
+            if !rotten.is_empty() && rotten.contains(&Key::of(cid)) {
+                return Ok(None);
+            }
+            let reason = || "its index entry is malformed".to_owned();
+            let entry = Entry::decode(&value);
+            entry.map(Some).ok_or_else(|| StoreError::Corrupt {
+                cid: **cid,
+                reason: reason(),
+            })
+        };
+        cids.iter().zip(found).map(entry).collect()
+    }
+
+    /// Those of `blocks` that are not there yet, each once.
+    fn missing<'a>(&self, blocks: &'a [Block]) -> Result<Vec<&'a Block>, StoreError> {
+        let mut seen = HashSet::with_capacity(blocks.len());
+        let mut wanted: Vec<&Block> = blocks
+            .iter()
+            .filter(|block| cid::identity_data(block.cid()).is_none())
+            .filter(|block| seen.insert(block.cid().hash()))
+            .collect();
+        let cids: Vec<&Cid> = wanted.iter().map(|block| block.cid()).collect();
+        let mut entries = self.entries(&cids)?.into_iter();
+        wanted.retain(|_| entries.next().flatten().is_none());
+        Ok(wanted)
+    }
+
+    fn read_block(&self, cid: &Cid) -> Result<Option<Bytes>, StoreError> {
+        if let Some(data) = cid::identity_data(cid) {
+            return Ok(Some(Bytes::copy_from_slice(data)));
+        }
+        let key = cid.hash().to_bytes();
+        match self.db.get_pinned_cf(self.family(BLOCKS), &key) {
+            // Pinned and copied once; `get_cf` copies twice.
+            Ok(value) => Ok(value.map(|value| Bytes::copy_from_slice(&value))),
+            Err(error) => {
+                let error = unreadable(cid, error);
+                if let StoreError::Corrupt { reason, .. } = &error {
+                    tracing::warn!(%cid, reason, "a block is corrupt on disk");
+                    let mut rotten = self.rotten();
+                    if rotten.len() < ROTTEN_MAX {
+                        rotten.insert(Key::of(cid));
+                    }
+                }
+                Err(error)
+            }
+        }
+    }
+}
+
+impl Blockstore for RocksStore {
+    fn get_many(&self, cids: &[Cid]) -> Result<Vec<Option<Bytes>>, StoreError> {
+        // One by one: RocksDB's multi-get reads blobs one after another too, and copies them twice.
+        cids.iter().map(|cid| self.read_block(cid)).collect()
+    }
+
+    fn sizes(&self, cids: &[Cid]) -> Result<Vec<Option<u32>>, StoreError> {
+        let entries = self.entries(&cids.iter().collect::<Vec<_>>())?;
+        let size = |(cid, entry): (&Cid, Option<Entry>)| match cid::identity_data(cid) {
+            Some(data) => u32::try_from(data.len()).ok(),
+            None => entry.map(|entry| entry.size),
+        };
+        Ok(cids.iter().zip(entries).map(size).collect())
+    }
+
+    fn links(&self, cid: &Cid) -> Result<Option<Vec<Link>>, StoreError> {
+        if cid::identity_data(cid).is_none() {
+            let Some(entry) = self.entries(&[cid])?.pop().flatten() else {
+                return Ok(None);
+            };
+            if Codec::of(cid)? == Codec::Raw || entry.children == Children::None {
+                return Ok(Some(Vec::new()));
+            }
+            if entry.children == Children::Stored {
+                let value = self
+                    .db
+                    .get_pinned_cf(self.family(LINKS), cid.hash().to_bytes());
+                let value = value.map_err(|error| unreadable(cid, error))?;
+                let links = value.and_then(|value| schema::decode_links(&value));
+                let reason = || "its links are lost".to_owned();
+                return links.map(Some).ok_or_else(|| StoreError::Corrupt {
+                    cid: *cid,
+                    reason: reason(),
+                });
+            }
+        }
+        let Some(data) = self.read_block(cid)? else {
+            return Ok(None);
+        };
+        Ok(Some(dag::links_of(cid, &data)?))
+    }
+
+    fn put_many(&self, blocks: &[Block], write: Write) -> Result<Put, StoreError> {
+        self.durability.check()?;
+        let missing = self.missing(blocks)?;
+        if missing.is_empty() {
+            return Ok(Put::default());
+        }
+        let mut put = Put {
+            blocks: missing.len() as u64,
+            bytes: 0,
+        };
+        let size: usize = missing
+            .iter()
+            .map(|block| block.data().len() + KEYS_SIZE)
+            .sum();
+        let mut batch = WriteBatch::with_capacity_bytes(size);
+        for block in &missing {
+            let key = block.cid().hash().to_bytes();
+            let data = block.data();
+            let size = u32::try_from(data.len()).expect("a block has at most 2 MiB");
+            let (children, links) = schema::children(Codec::of(block.cid())?, data);
+            batch.put_cf(self.family(BLOCKS), &key, data);
+            batch.put_cf(self.family(INDEX), &key, Entry { size, children }.encode());
+            if let Some(links) = links {
+                batch.put_cf(self.family(LINKS), &key, links);
+            }
+            put.bytes += u64::from(size);
+        }
+        let mut options = WriteOptions::default();
+        options.disable_wal(write == Write::Bulk);
+        self.durability
+            .write(write, || self.db.write_opt(batch, &options).map_err(failed))?;
+        let mut rotten = self.rotten();
+        if !rotten.is_empty() {
+            for block in missing {
+                rotten.remove(&Key::of(block.cid()));
+            }
+        }
+        Ok(put)
+    }
+
+    fn delete_many(&self, cids: &[Cid]) -> Result<(), StoreError> {
+        let mut batch = WriteBatch::default();
+        for cid in cids {
+            let key = cid.hash().to_bytes();
+            for family in schema::OF_BLOCKS {
+                batch.delete_cf(self.family(family), &key);
+            }
+        }
+        // Logged, so that replaying older log records cannot bring a block back without its bytes.
+        self.durability
+            .write(Write::Logged, || self.db.write(batch).map_err(failed))
+    }
+
+    fn commit(&self) -> Result<(), StoreError> {
+        let pending = self.durability.pending()?;
+        let result = match pending {
+            Pending::Nothing => Ok(()),
+            Pending::Sync(_) => self.db.flush_wal(true).map_err(failed),
+            Pending::Flush(_) => {
+                let families = schema::OF_BLOCKS.map(|name| self.family(name));
+                self.db
+                    .flush_cfs_opt(&families, &FlushOptions::default())
+                    .map_err(failed)
+            }
+        };
+        self.durability.settle(pending, result)
+    }
+
+    fn for_each(&self, each: &mut dyn FnMut(Indexed) -> bool) -> Result<(), StoreError> {
+        let mut options = ReadOptions::default();
+        // One pass over everything must not push out what others need.
+        options.fill_cache(false);
+        let mut entries = self.db.raw_iterator_cf_opt(self.family(INDEX), options);
+        entries.seek_to_first();
+        while let Some((key, value)) = entries.item() {
+            let malformed = || StoreError::Database {
+                reason: "a malformed index entry".into(),
+            };
+            let key = Key::from_bytes(key).ok_or_else(malformed)?;
+            let entry = Entry::decode(value).ok_or_else(malformed)?;
+            if !each(Indexed {
+                key,
+                size: entry.size,
+            }) {
+                break;
+            }
+            entries.next();
+        }
+        entries.status().map_err(failed)
+    }
+}
+
+/// What a block takes in a batch beside its bytes, about: keys, entry, lengths.
+const KEYS_SIZE: usize = 128;
+
+/// An error of the whole database.
+fn failed(error: rocksdb::Error) -> StoreError {
+    let reason = error.into_string();
+    if reason.contains("No space left on device") || reason.contains("Disk quota exceeded") {
+        StoreError::Full { reason }
+    } else {
+        StoreError::Database { reason }
+    }
+}
+
+/// An error of reading one block.
+fn unreadable(cid: &Cid, error: rocksdb::Error) -> StoreError {
+    if error.kind() == ErrorKind::Corruption {
+        StoreError::Corrupt {
+            cid: *cid,
+            reason: error.into_string(),
+        }
+    } else {
+        failed(error)
+    }
+}

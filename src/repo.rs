@@ -1,0 +1,216 @@
+//! [`Repo`]: the directory that holds everything: blocks, pins, records, the node's key.
+//!
+//! ```text
+//! format         "1\n"; written last, so that where it is, all the rest is whole
+//! repo.lock      locked (flock) while the repo is open; the holder's pid as text
+//! identity.key   the node's secret key, mode 0600, once there is one
+//! db/            RocksDB
+//! store.toml     settings, if any; not read here
+//! api, api.sock  where the holder listens; not read here
+//! ```
+//!
+//! Invariant: one process at a time has it open. docs/storage.md has the details.
+
+pub mod format;
+mod lock;
+mod write;
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::blockstore::{Blockstore, RocksStore, StoreError, StoreOptions};
+use crate::pin::Pins;
+use crate::records::{Family, Records};
+
+use self::format::State;
+use self::lock::Lock;
+
+/// How to open a repo.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RepoOptions {
+    /// Less memory, slower bulk writes: see [`StoreOptions::low_memory`].
+    pub low_memory: bool,
+}
+
+/// Why a repo could not be opened or used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RepoError {
+    /// Another process has it open.
+    #[error(
+        "repo `{}` is in use by {}; stop it, or use another with `--repo`",
+        .path.display(),
+        .pid.map_or_else(|| "another process".to_owned(), |pid| format!("process {pid}"))
+    )]
+    Locked {
+        /// The repo.
+        path: PathBuf,
+        /// The other process.
+        pid: Option<u32>,
+    },
+    /// Made by a later version of this program.
+    #[error(
+        "repo `{}` has format {found}, this program reads up to {supported}; use a newer one",
+        .path.display()
+    )]
+    NewerFormat {
+        /// The repo.
+        path: PathBuf,
+        /// Its format.
+        found: u32,
+        /// The newest that can be read.
+        supported: u32,
+    },
+    /// The file `format` says nothing that we understand.
+    #[error("`{}` is damaged: it should hold one number; restore it from a backup", .path.display())]
+    Format {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A directory with other things in it.
+    #[error(
+        "`{}` is no repo and holds other things (`{}`); name an empty or new directory",
+        .path.display(),
+        .entry.display()
+    )]
+    NotARepo {
+        /// The directory.
+        path: PathBuf,
+        /// One of the things in it.
+        entry: PathBuf,
+    },
+    /// The operating system refused.
+    #[error("cannot {action} `{}`: {error}", .path.display())]
+    Io {
+        /// What was tried: a verb.
+        action: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// What the system said.
+        error: io::Error,
+    },
+    /// The database.
+    #[error("cannot open the blocks of repo `{}`: {error}", .path.display())]
+    Store {
+        /// The repo.
+        path: PathBuf,
+        /// What it said.
+        error: StoreError,
+    },
+}
+
+impl RepoError {
+    fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+        move |error| Self::Io {
+            action,
+            path: path.to_owned(),
+            error,
+        }
+    }
+}
+
+/// An open repo.
+pub struct Repo {
+    path: PathBuf,
+    blocks: Arc<RocksStore>,
+    pins: Pins,
+    /// Last, so that it is given back after the database is closed.
+    _lock: Lock,
+}
+
+impl Repo {
+    /// Opens the repo in the directory `path` and locks it. Makes it at first use, with the directories
+    /// above it, and completes one that a crash left half made.
+    pub fn open(path: &Path, options: &RepoOptions) -> Result<Self, RepoError> {
+        let path = std::path::absolute(path).map_err(RepoError::io("find", path))?;
+        // Before anything is touched.
+        format::inspect(&path)?;
+        write::create_dirs(&path)?;
+        let lock = Lock::take(&path)?;
+        // Again, now that nobody else can change it.
+        let state = format::inspect(&path)?;
+        let options = StoreOptions {
+            low_memory: options.low_memory,
+        };
+        let db = path.join("db");
+        let opened = match state {
+            State::Ready => RocksStore::open_existing(&db, options),
+            State::Unfinished => RocksStore::open(&db, options),
+        };
+        let store = |error| RepoError::Store {
+            path: path.clone(),
+            error,
+        };
+        let blocks = Arc::new(opened.map_err(store)?);
+        if state == State::Unfinished {
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o700))
+                .map_err(RepoError::io("protect", &path))?;
+            format::finish(&path)?;
+        }
+        let pins = Pins::new(Arc::clone(&blocks));
+        Ok(Self {
+            path,
+            blocks,
+            pins,
+            _lock: lock,
+        })
+    }
+
+    /// The directory, absolute.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The blocks.
+    #[must_use]
+    pub const fn blocks(&self) -> &Arc<RocksStore> {
+        &self.blocks
+    }
+
+    /// The pins.
+    #[must_use]
+    pub const fn pins(&self) -> &Pins {
+        &self.pins
+    }
+
+    /// One of the tables.
+    #[must_use]
+    pub fn records(&self, family: Family) -> Records {
+        Records::new(Arc::clone(&self.blocks), family)
+    }
+
+    /// The node's secret key, as [`Repo::set_identity`] was given it; `None` where there is none yet.
+    pub fn identity(&self) -> Result<Option<Vec<u8>>, RepoError> {
+        let path = self.identity_path();
+        match fs::read(&path) {
+            Ok(key) => Ok(Some(key)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(RepoError::io("read", &path)(error)),
+        }
+    }
+
+    /// Keeps the node's secret key, readable by the owner alone. Durable when it returns.
+    pub fn set_identity(&self, key: &[u8]) -> Result<(), RepoError> {
+        write::replace(&self.identity_path(), key)
+    }
+
+    fn identity_path(&self) -> PathBuf {
+        self.path.join("identity.key")
+    }
+
+    /// Makes every block durable and closes the repo; the lock is free when it returns, unless
+    /// somebody still holds [`Repo::blocks`].
+    pub fn close(self) -> Result<(), RepoError> {
+        self.blocks.commit().map_err(|error| RepoError::Store {
+            path: self.path.clone(),
+            error,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;
