@@ -5,6 +5,12 @@ pub mod block;
 pub mod blockstore;
 pub mod cid;
 pub mod dag;
+#[cfg(feature = "rocksdb")]
+pub mod pin;
+#[cfg(feature = "rocksdb")]
+pub mod records;
+#[cfg(feature = "rocksdb")]
+pub mod repo;
 pub mod unixfs;
 pub mod wire;
 
