@@ -11,6 +11,7 @@ pub mod pin;
 pub mod records;
 #[cfg(feature = "rocksdb")]
 pub mod repo;
+pub mod extract;
 pub mod unixfs;
 pub mod wire;
 

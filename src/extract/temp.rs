@@ -1,0 +1,169 @@
+//! [`Temp`]: what is written under a name that nobody uses, and removed unless it gets its own.
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::hash::{BuildHasher as _, Hasher as _, RandomState};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{self, AtFlags, FileType, Mode, OFlags, RenameFlags};
+use rustix::io::{Errno, Result};
+
+use super::error::{Attempt as _, ExtractError, Subject};
+use crate::unixfs::Name;
+
+/// Names that are tried before giving up: of 64 random bits, a second one is never needed.
+const ATTEMPTS: usize = 8;
+
+/// A temporary file, symlink or directory.
+#[derive(Debug)]
+pub(super) struct Temp {
+    /// The directory that it is in.
+    parent: OwnedFd,
+    name: String,
+    /// For a directory, the path by which it is removed.
+    tree: Option<PathBuf>,
+    published: bool,
+}
+
+impl Temp {
+    /// A new file in `parent`, open for writing.
+    pub(super) fn file(parent: BorrowedFd<'_>) -> Result<(Self, File)> {
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW;
+        let mode = Mode::from_raw_mode(0o666);
+        let open = |name: &str| fs::openat(parent, name, flags | OFlags::CLOEXEC, mode);
+        let (temp, file) = Self::create(parent, open)?;
+        Ok((temp, File::from(file)))
+    }
+
+    /// A new symlink in `parent`.
+    pub(super) fn symlink(parent: BorrowedFd<'_>, target: &Name) -> Result<Self> {
+        let link = |name: &str| fs::symlinkat(target.as_path(), parent, name);
+        Ok(Self::create(parent, link)?.0)
+    }
+
+    /// A new directory in `parent`, whose path is `path`.
+    pub(super) fn dir(
+        parent: BorrowedFd<'_>,
+        path: &Path,
+    ) -> std::result::Result<Self, ExtractError> {
+        let make = |name: &str| fs::mkdirat(parent, name, Mode::from_raw_mode(0o777));
+        let (mut temp, ()) = Self::create(parent, make).on(&Subject::new(path, "write in"))?;
+        temp.tree = Some(path.join(&temp.name));
+        Ok(temp)
+    }
+
+    fn create<T>(parent: BorrowedFd<'_>, make: impl Fn(&str) -> Result<T>) -> Result<(Self, T)> {
+        let parent = rustix::io::fcntl_dupfd_cloexec(parent, 0)?;
+        for _ in 0..ATTEMPTS {
+            let name = fresh_name();
+            match make(&name) {
+                Ok(made) => {
+                    return Ok((
+                        Self {
+                            parent,
+                            name,
+                            tree: None,
+                            published: false,
+                        },
+                        made,
+                    ));
+                }
+                Err(Errno::EXIST) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Err(Errno::EXIST)
+    }
+
+    /// Opens the directory; `path` is what errors name.
+    pub(super) fn open_dir(&self, path: &Path) -> std::result::Result<OwnedFd, ExtractError> {
+        open_dir(self.parent.as_fd(), Path::new(&self.name)).on(&Subject::new(path, "open"))
+    }
+
+    /// Gives it its name, in the same directory. Without `replace` nothing that exists is replaced,
+    /// whoever made it in the meantime.
+    pub(super) fn publish(mut self, name: &Path, replace: bool) -> Result<()> {
+        let (dir, temp) = (&self.parent, self.name.as_str());
+        if replace {
+            fs::renameat(dir, temp, dir, name)?;
+        } else {
+            match fs::renameat_with(dir, temp, dir, name, RenameFlags::NOREPLACE) {
+                // Some network and FUSE file systems cannot do that.
+                Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) if self.tree.is_none() => {
+                    fs::linkat(dir, temp, dir, name, AtFlags::empty())?;
+                    fs::unlinkat(dir, temp, AtFlags::empty())?;
+                }
+                // A directory has no second name; it replaces an empty directory at most.
+                Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {
+                    fs::renameat(dir, temp, dir, name)?;
+                }
+                result => result?,
+            }
+        }
+        self.published = true;
+        Ok(())
+    }
+}
+
+impl Temp {
+    /// Removes the directory and all in it. The standard library's removal follows no symlink, but
+    /// holds a descriptor per level: a tree too deep for that is made flat first.
+    fn remove_tree(&self, path: &Path) -> std::io::Result<()> {
+        if std::fs::remove_dir_all(path).is_ok() {
+            return Ok(());
+        }
+        let root = open_dir(self.parent.as_fd(), Path::new(&self.name))?;
+        let mut names = subdirectories(&root)?;
+        while let Some(name) = names.pop() {
+            let dir = open_dir(root.as_fd(), &name)?;
+            for child in subdirectories(&dir)? {
+                let flat = PathBuf::from(fresh_name());
+                fs::renameat(&dir, &child, &root, &flat)?;
+                names.push(flat);
+            }
+        }
+        std::fs::remove_dir_all(path)
+    }
+}
+
+impl Drop for Temp {
+    /// Removes it as far as that works: there is nobody to tell.
+    fn drop(&mut self) {
+        if self.published {
+            return;
+        }
+        match &self.tree {
+            Some(path) => drop(self.remove_tree(path)),
+            None => drop(fs::unlinkat(&self.parent, &self.name, AtFlags::empty())),
+        }
+    }
+}
+
+/// Opens a directory by its name in another one, not through a symlink.
+pub(super) fn open_dir(parent: BorrowedFd<'_>, name: &Path) -> Result<OwnedFd> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    fs::openat(parent, name, flags, Mode::empty())
+}
+
+/// A name that nobody uses.
+fn fresh_name() -> String {
+    // The standard library seeds its hash maps from the system's randomness.
+    let random = RandomState::new().build_hasher().finish();
+    format!(".store-{random:016x}.part")
+}
+
+fn subdirectories(dir: &OwnedFd) -> Result<Vec<PathBuf>> {
+    let mut names = Vec::new();
+    for entry in fs::Dir::read_from(dir)? {
+        let entry = entry?;
+        let name = Path::new(OsStr::from_bytes(entry.file_name().to_bytes()));
+        let stat = fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW)?;
+        let is_dir = FileType::from_raw_mode(stat.st_mode).is_dir();
+        if is_dir && name != Path::new(".") && name != Path::new("..") {
+            names.push(name.into());
+        }
+    }
+    Ok(names)
+}
