@@ -2,7 +2,9 @@
 
 pub mod data;
 pub mod entry;
+pub mod hamt;
 pub mod name;
+pub mod output;
 
 pub use entry::{Entry, Piece};
 pub use name::Name;

@@ -1,0 +1,114 @@
+//! Writing a sharded directory: all entries are known, so that each shard is made once, children
+//! first.
+
+use bytes::Bytes;
+
+use super::{Fanout, HASH_BITS, MURMUR3, hash};
+use crate::block::Block;
+use crate::cid::{Codec, Version};
+use crate::dag::Link;
+use crate::dag::pb::Node;
+use crate::unixfs::data::{Data, Kind};
+use crate::unixfs::output::{BuildError, Output, tsize};
+
+/// Makes a directory of `links`, whose names are distinct, and puts its shards. The link that comes
+/// back leads to the root shard and has no name.
+pub fn build(
+    output: &mut Output<'_>,
+    version: Version,
+    fanout: Fanout,
+    links: Vec<Link>,
+) -> Result<Link, BuildError> {
+    let mut entries: Vec<Entry> = links
+        .into_iter()
+        .map(|link| Entry {
+            hash: hash(&link.name),
+            link,
+        })
+        .collect();
+    // The order of the hashes is the order of the trie: whatever shares a prefix stands together.
+    entries.sort_unstable_by_key(|entry| entry.hash);
+    let node = Builder {
+        output,
+        version,
+        fanout,
+    }
+    .shard(0, &entries)?;
+    output.node(version, &node)
+}
+
+struct Entry {
+    hash: u64,
+    link: Link,
+}
+
+struct Builder<'a, 'store> {
+    output: &'a mut Output<'store>,
+    version: Version,
+    fanout: Fanout,
+}
+
+impl Builder<'_, '_> {
+    /// The shard of `entries`, which are sorted, and whose hashes share their first `used` bits. The
+    /// shards below it are put already.
+    fn shard(&mut self, used: u32, entries: &[Entry]) -> Result<Node, BuildError> {
+        let fanout = self.fanout;
+        let index = |entry: &Entry| fanout.index(entry.hash, used);
+        let mut bitfield = vec![0_u8; fanout.bytes()];
+        let mut links = Vec::new();
+        let mut below = Vec::new();
+        for group in entries.chunk_by(|a, b| index(a) == index(b)) {
+            let at = index(&group[0]);
+            bitfield[fanout.bytes() - 1 - at / 8] |= 1 << (at % 8);
+            let mut name = format!("{at:0width$X}", width = fanout.digits()).into_bytes();
+            if let [entry] = group {
+                name.extend_from_slice(entry.link.name.as_bytes());
+                links.push(Link {
+                    name: name.into(),
+                    ..entry.link.clone()
+                });
+            } else {
+                let used = used + fanout.bits;
+                if used + fanout.bits > HASH_BITS {
+                    let [a, b] = [0, 1].map(|i| group[i].link.name.clone());
+                    return Err(BuildError::Collision { a, b });
+                }
+                below.push((links.len(), self.shard(used, group)?));
+                // Its CID comes when all shards of this level are hashed together.
+                links.push(Link {
+                    name: name.into(),
+                    ..group[0].link.clone()
+                });
+            }
+        }
+        self.put(below, &mut links)?;
+        Ok(Node {
+            links,
+            data: Some(shard_data(fanout, &bitfield)),
+        })
+    }
+
+    /// Hashes and puts the shards `below`, and completes the links at their places.
+    fn put(&mut self, below: Vec<(usize, Node)>, links: &mut [Link]) -> Result<(), BuildError> {
+        let messages = below.iter().map(|(_, node)| node.encode()).collect();
+        let blocks = Block::hash_many(self.version, Codec::DagPb, messages)?;
+        for ((at, node), block) in below.into_iter().zip(blocks) {
+            links[at].cid = *block.cid();
+            links[at].tsize = tsize(&node, &block);
+            self.output.put(block)?;
+        }
+        Ok(())
+    }
+}
+
+fn shard_data(fanout: Fanout, bitfield: &[u8]) -> Bytes {
+    let zeros = bitfield.iter().take_while(|&&byte| byte == 0).count();
+    let bitfield = Bytes::copy_from_slice(&bitfield[zeros..]);
+    Data {
+        data: (!bitfield.is_empty()).then_some(bitfield),
+        hash_type: Some(MURMUR3),
+        fanout: Some(fanout.children() as u64),
+        ..Data::new(Kind::HamtShard)
+    }
+    .encode()
+}
