@@ -4,17 +4,17 @@
 use std::fs::File;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 use sha2::{Digest, Sha256};
 
 #[path = "../e2e/support.rs"]
-#[allow(dead_code, reason = "the tests use all of it")]
+#[allow(dead_code, clippy::unwrap_used, reason = "the tests use all of it, and may panic")]
 mod support;
 
-use support::{Node, Place, command, output, same};
+use support::{Node, Place, output, same};
 
 const MIB: u64 = 1 << 20;
 
@@ -27,7 +27,11 @@ struct Contender<'a> {
 
 impl<'a> Contender<'a> {
     fn new(name: &'static str, run: impl FnMut(usize) -> Duration + 'a) -> Self {
-        Self { name, run: Box::new(run), times: Vec::new() }
+        Self {
+            name,
+            run: Box::new(run),
+            times: Vec::new(),
+        }
     }
 
     fn median(&self) -> Duration {
@@ -52,11 +56,20 @@ fn report_rates(bytes: u64, contenders: &[Contender<'_>]) {
     let rate = |c: &Contender<'_>| bytes as f64 / MIB as f64 / c.median().as_secs_f64();
     for contender in contenders {
         let runs: Vec<u128> = contender.times.iter().map(Duration::as_millis).collect();
-        println!("{:<28} {:>8.1} MiB/s   runs {runs:?} ms", contender.name, rate(contender));
+        println!(
+            "{:<28} {:>8.1} MiB/s   runs {runs:?} ms",
+            contender.name,
+            rate(contender)
+        );
     }
     let (last, limits) = contenders.split_last().expect("there are contenders");
     for limit in limits {
-        println!("{} / {}: {:.3}", last.name, limit.name, rate(last) / rate(limit));
+        println!(
+            "{} / {}: {:.3}",
+            last.name,
+            limit.name,
+            rate(last) / rate(limit)
+        );
     }
 }
 
@@ -64,24 +77,6 @@ fn timed(what: impl FnOnce()) -> Duration {
     let started = Instant::now();
     what();
     started.elapsed()
-}
-
-/// The `store` that this build made, beside this program.
-fn program() -> PathBuf {
-    let here = std::env::current_exe().expect("a program has a path");
-    let program = here.ancestors().nth(2).expect("target/debug/examples/bench").join("store");
-    assert!(program.exists(), "{} is not there: cargo build --workspace", program.display());
-    program
-}
-
-fn store(place: &Place, repo: &str) -> Command {
-    command(program(), &place.path(repo))
-}
-
-fn node(place: &Place, repo: &str, more: &[&str]) -> Node {
-    let mut run = store(place, repo);
-    run.args(["run", "--no-mdns", "--listen", "/ip4/127.0.0.1/tcp/0"]).args(more);
-    Node::start(run)
 }
 
 fn settle() {
@@ -105,7 +100,11 @@ fn add(mib: u64, rounds: usize) {
     let sha = |_| timed(|| drop(std::hint::black_box(sha256(&file))));
     let ours = |round: usize| {
         let repo = format!("repo-{round}");
-        let time = timed(|| drop(output(store(&place, &repo).args(["add", "--quiet"]).arg(&file))));
+        let time = timed(|| {
+            drop(output(
+                place.store(&repo).args(["add", "--quiet"]).arg(&file),
+            ))
+        });
         std::fs::remove_dir_all(place.path(&repo)).expect("it was just made");
         settle();
         time
@@ -135,8 +134,8 @@ fn sha256(path: &Path) -> [u8; 32] {
 fn get(mib: u64, rounds: usize) {
     let place = Place::new();
     let file = place.file("file", 2, mib * MIB);
-    let a = node(&place, "a", &[]);
-    let cid = output(store(&place, "a").args(["add", "--quiet"]).arg(&file));
+    let a = place.node("a", &[]);
+    let cid = output(place.store("a").args(["add", "--quiet"]).arg(&file));
     settle();
     let memory = |_| timed(|| tcp_copy(std::io::repeat(7).take(mib * MIB), std::io::sink()));
     let copied = |round: usize| {
@@ -151,13 +150,13 @@ fn get(mib: u64, rounds: usize) {
     };
     let ours = |round: usize| {
         let (repo, out) = (format!("b-{round}"), place.path(&format!("out-{round}")));
-        let b = node(&place, &repo, &["--bootstrap", a.tcp()]);
+        let b = place.node(&repo, &["--bootstrap", a.tcp()]);
         // What is measured is the transfer: the node has met the other one before.
         support::eventually("they are connected", Duration::from_secs(10), || {
-            let peers = output(store(&place, &repo).args(["peers", "--json"]));
+            let peers = output(place.store(&repo).args(["peers", "--json"]));
             (!peers.is_empty()).then_some(())
         });
-        let mut get = store(&place, &repo);
+        let mut get = place.store(&repo);
         let time = timed(|| drop(output(get.args(["get", &cid, "-o"]).arg(&out))));
         same(&file, &out);
         assert!(b.stop().success());
@@ -204,10 +203,10 @@ fn small(rounds: usize) {
     let place = Place::new();
     let run = |repo: &str, round: usize| {
         let file = place.file("small", round as u64, 1024);
-        timed(|| drop(output(store(&place, repo).args(["add", "--quiet"]).arg(file))))
+        timed(|| drop(output(place.store(repo).args(["add", "--quiet"]).arg(file))))
     };
-    output(store(&place, "alone").arg("init"));
-    let served = node(&place, "served", &[]);
+    output(place.store("alone").arg("init"));
+    let served = place.node("served", &[]);
     let fresh = |round: usize| run(&format!("fresh-{round}"), round);
     let alone = |round: usize| run("alone", round);
     let beside = |round: usize| run("served", round);
@@ -218,11 +217,18 @@ fn small(rounds: usize) {
     ];
     race(rounds, &mut contenders);
     for contender in &contenders {
-        let mut runs: Vec<f64> = contender.times.iter().map(|t| t.as_secs_f64() * 1e3).collect();
+        let mut runs: Vec<f64> = contender
+            .times
+            .iter()
+            .map(|t| t.as_secs_f64() * 1e3)
+            .collect();
         runs.sort_by(f64::total_cmp);
         let (min, max) = (runs[0], runs[runs.len() - 1]);
         let median = contender.median().as_secs_f64() * 1e3;
-        println!("{:<28} median {median:.1} ms, min {min:.1}, max {max:.1}", contender.name);
+        println!(
+            "{:<28} median {median:.1} ms, min {min:.1}, max {max:.1}",
+            contender.name
+        );
     }
     assert!(served.stop().success());
 }
@@ -230,7 +236,10 @@ fn small(rounds: usize) {
 fn main() {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let option = |name: &str, default: u64| {
-        let value = args.iter().position(|arg| arg == name).and_then(|at| args.get(at + 1));
+        let value = args
+            .iter()
+            .position(|arg| arg == name)
+            .and_then(|at| args.get(at + 1));
         value.map_or(default, |text| text.parse().expect("a number"))
     };
     let mib = option("--mib", 1024);
@@ -240,7 +249,10 @@ fn main() {
         Some("get") => get(mib, rounds(5)),
         Some("small") => small(rounds(31)),
         _ => {
-            let _ = writeln!(std::io::stderr(), "usage: bench add|get|small [--mib N] [--runs R]");
+            let _ = writeln!(
+                std::io::stderr(),
+                "usage: bench add|get|small [--mib N] [--runs R]"
+            );
             std::process::exit(2);
         }
     }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
-use crate::support::{Noise, Place, STORE, command, finish, output, same};
+use crate::support::{Noise, Place, command, finish, output, program, same};
 
 /// Random numbers for the rounds' sizes and moments.
 struct Dice(Noise);
@@ -30,23 +30,41 @@ struct Ledger {
 
 impl Ledger {
     fn new() -> Self {
-        Self { place: Place::new(), printed: HashMap::new(), unheard: BTreeSet::new() }
+        Self {
+            place: Place::new(),
+            printed: HashMap::new(),
+            unheard: BTreeSet::new(),
+        }
     }
 
     /// Starts to add a new file, calls `kill` with the running command at a random moment, and takes
     /// down what was printed.
     fn round(&mut self, dice: &mut Dice, round: u64, kill: impl FnOnce(&mut std::process::Child)) {
-        let size = if round.is_multiple_of(3) { dice.below(4096) } else { dice.below(48 << 20) };
-        let file = self.place.file(&format!("file-{round}"), 1000 + round, size);
+        let size = if round.is_multiple_of(3) {
+            dice.below(4096)
+        } else {
+            dice.below(48 << 20)
+        };
+        let file = self
+            .place
+            .file(&format!("file-{round}"), 1000 + round, size);
         let mut add = self.place.store("repo");
-        add.args(["add", "--quiet"]).arg(&file).stdout(Stdio::piped()).stderr(Stdio::null());
+        add.args(["add", "--quiet"])
+            .arg(&file)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null());
         let mut child = add.spawn().unwrap();
         // The moment of the crash is what this test is about.
         std::thread::sleep(Duration::from_micros(dice.below(150_000)));
         kill(&mut child);
         child.wait().unwrap();
         let mut printed = String::new();
-        child.stdout.take().unwrap().read_to_string(&mut printed).unwrap();
+        child
+            .stdout
+            .take()
+            .unwrap()
+            .read_to_string(&mut printed)
+            .unwrap();
         if let Some(cid) = printed.strip_suffix('\n') {
             self.printed.insert(cid.to_owned(), file);
         } else {
@@ -75,10 +93,17 @@ impl Ledger {
             same(file, &out);
         }
         for cid in pinned {
-            assert!(self.unheard.contains(&cid), "{cid} is pinned and nobody added it");
+            assert!(
+                self.unheard.contains(&cid),
+                "{cid} is pinned and nobody added it"
+            );
             let mut cat = self.place.store("repo");
             let whole = finish(cat.args(["cat", &cid, "--no-mdns", "--timeout", "2s"]));
-            assert!(whole.status.success(), "{cid} is pinned and not whole: {}", whole.stderr);
+            assert!(
+                whole.status.success(),
+                "{cid} is pinned and not whole: {}",
+                whole.stderr
+            );
         }
     }
 }
@@ -92,7 +117,10 @@ fn fifty_adds_killed_without_a_node_lose_nothing_that_was_printed() {
             ledger.check();
         }
     }
-    println!("{} of 50 adds were quicker than their end", ledger.printed.len());
+    println!(
+        "{} of 50 adds were quicker than their end",
+        ledger.printed.len()
+    );
 }
 
 #[test]
@@ -129,12 +157,23 @@ fn each_write_to_the_repo_is_synced_before_the_cid_is_printed() {
         let mut strace = command("strace", &repo);
         strace.args(["-f", "-y", "-s", "80", "-e"]);
         strace.arg("trace=write,pwrite64,writev,pwritev,pwritev2,fsync,fdatasync,rename,renameat,renameat2,unlink,unlinkat,ftruncate");
-        strace.arg("-o").arg(&trace).args([STORE, "add", "--quiet"]).arg(&file);
+        strace
+            .arg("-o")
+            .arg(&trace)
+            .arg(program())
+            .args(["add", "--quiet"])
+            .arg(&file);
         let cid = output(&mut strace);
         let trace = std::fs::read_to_string(&trace).unwrap();
         let unsynced = unsynced_at_print(&trace, &repo, &cid);
-        assert!(unsynced.is_empty(), "{name}: written and not synced: {unsynced:#?}");
-        assert!(trace.contains(&format!("{}/db/", repo.display())), "the database was traced");
+        assert!(
+            unsynced.is_empty(),
+            "{name}: written and not synced: {unsynced:#?}"
+        );
+        assert!(
+            trace.contains(&format!("{}/db/", repo.display())),
+            "the database was traced"
+        );
     }
 }
 
@@ -178,7 +217,9 @@ fn unsynced_at_print(trace: &str, repo: &Path, cid: &str) -> BTreeSet<String> {
             }
         }
         if let Some(call) = ends {
-            let writes = ["write", "pwrite", "ftruncate"].iter().any(|name| call.starts_with(name));
+            let writes = ["write", "pwrite", "ftruncate"]
+                .iter()
+                .any(|name| call.starts_with(name));
             let path = path_of(call);
             if writes && path.starts_with(repo) {
                 owed.insert(path.to_owned());

@@ -7,7 +7,11 @@ use crate::support::{Place, eventually, output, peak_mib, same};
 
 /// Runs a command to its end and gives the most memory that it had resident, in MiB.
 fn peak_of(command: &mut Command) -> u64 {
-    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut child = command
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
     let mut peak = 0;
     eventually("the command ends", Duration::from_secs(1200), || {
         // An ended process has no figures any more; the last one seen is its peak.
@@ -18,7 +22,11 @@ fn peak_of(command: &mut Command) -> u64 {
         None
     });
     let output = child.wait_with_output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     peak
 }
 
@@ -27,9 +35,12 @@ fn wait_now(child: &mut std::process::Child) -> Option<std::process::ExitStatus>
 }
 
 fn peak_now(child: &std::process::Child) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap_or_default();
+    let status =
+        std::fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap_or_default();
     let line = status.lines().find(|line| line.starts_with("VmHWM:"));
-    line.and_then(|line| line.split_whitespace().nth(1)?.parse::<u64>().ok()).unwrap_or(0) / 1024
+    line.and_then(|line| line.split_whitespace().nth(1)?.parse::<u64>().ok())
+        .unwrap_or(0)
+        / 1024
 }
 
 fn adds_and_gets_within(size: u64, limit_mib: u64, low_memory: bool) {
@@ -52,16 +63,29 @@ fn adds_and_gets_within(size: u64, limit_mib: u64, low_memory: bool) {
 
     let out = place.path("out");
     let mut get = place.store("b");
-    get.args(["get", &cid, "--no-mdns", "--listen", "/ip4/127.0.0.1/tcp/0", "--bootstrap"]);
+    get.args([
+        "get",
+        &cid,
+        "--no-mdns",
+        "--listen",
+        "/ip4/127.0.0.1/tcp/0",
+        "--bootstrap",
+    ]);
     get.arg(a.tcp()).arg("-o").arg(&out);
     setting(&mut get);
     let getting = peak_of(&mut get);
     let serving = peak_mib(a.child());
     same(&file, &out);
 
-    println!("{} MiB: add {adding}, get {getting}, serve {serving} MiB resident", size >> 20);
+    println!(
+        "{} MiB: add {adding}, get {getting}, serve {serving} MiB resident",
+        size >> 20
+    );
     for (what, peak) in [("add", adding), ("get", getting), ("serve", serving)] {
-        assert!(peak < limit_mib, "{what} had {peak} MiB resident, {limit_mib} allowed");
+        assert!(
+            peak < limit_mib,
+            "{what} had {peak} MiB resident, {limit_mib} allowed"
+        );
     }
 }
 

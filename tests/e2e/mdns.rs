@@ -3,7 +3,7 @@
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use crate::support::{Node, Place, STORE, command, eventually, finish, output, same};
+use crate::support::{Node, Place, command, eventually, finish, output, program, same};
 
 /// Two network namespaces with one cable between them; gone with the test.
 struct Lan {
@@ -22,7 +22,9 @@ impl Lan {
             println!("SKIPPED: network namespaces cannot be made here: {why}");
             return None;
         }
-        let veth = ["link", "add", "eth0", "netns", left, "type", "veth", "peer", "name", "eth0"];
+        let veth = [
+            "link", "add", "eth0", "netns", left, "type", "veth", "peer", "name", "eth0",
+        ];
         ip(&[&veth[..], &["netns", right]].concat()).unwrap();
         for (name, address) in [(left, "10.77.0.1/24"), (right, "10.77.0.2/24")] {
             ip(&["-n", name, "address", "add", address, "dev", "eth0"]).unwrap();
@@ -37,7 +39,9 @@ impl Lan {
     /// `store` on the machine `side` of this LAN.
     fn store(&self, side: usize, place: &Place, repo: &str) -> Command {
         let mut inside = command("ip", &place.path(repo));
-        inside.args(["netns", "exec", &self.names[side], STORE]);
+        inside
+            .args(["netns", "exec", &self.names[side]])
+            .arg(program());
         inside
     }
 }
@@ -51,11 +55,18 @@ impl Drop for Lan {
 }
 
 fn ip(args: &[&str]) -> Result<(), String> {
-    let output = Command::new("ip").args(args).output().map_err(|error| error.to_string())?;
+    let output = Command::new("ip")
+        .args(args)
+        .output()
+        .map_err(|error| error.to_string())?;
     if output.status.success() {
         return Ok(());
     }
-    Err(format!("ip {}: {}", args.join(" "), String::from_utf8_lossy(&output.stderr).trim()))
+    Err(format!(
+        "ip {}: {}",
+        args.join(" "),
+        String::from_utf8_lossy(&output.stderr).trim()
+    ))
 }
 
 #[test]
@@ -77,8 +88,16 @@ fn nodes_of_one_lan_find_each_other_within_five_seconds() {
     });
     println!("found each other after {:?}", started.elapsed());
 
-    let cid = output(lan.store(0, &place, "left").args(["add", "--quiet"]).arg(&file));
-    output(lan.store(1, &place, "right").args(["get", &cid, "-o"]).arg(place.path("out")));
+    let cid = output(
+        lan.store(0, &place, "left")
+            .args(["add", "--quiet"])
+            .arg(&file),
+    );
+    output(
+        lan.store(1, &place, "right")
+            .args(["get", &cid, "-o"])
+            .arg(place.path("out")),
+    );
     same(&file, &place.path("out"));
 
     // A command without a node finds it the same way.

@@ -18,8 +18,21 @@ const COMMAND_LIMIT: Duration = Duration::from_secs(300);
 /// A node that takes longer to start, or to stop when asked, is broken.
 const NODE_LIMIT: Duration = Duration::from_secs(30);
 
-/// The program under test.
-pub const STORE: &str = env!("CARGO_BIN_EXE_store");
+/// The program under test: the one that this build made.
+pub fn program() -> PathBuf {
+    if let Some(path) = option_env!("CARGO_BIN_EXE_store") {
+        return path.into();
+    }
+    // An example is not told; it lies in a folder beside the program.
+    let here = std::env::current_exe().unwrap();
+    let program = here.ancestors().nth(2).unwrap().join("store");
+    assert!(
+        program.exists(),
+        "{} is not there: cargo build --workspace",
+        program.display()
+    );
+    program
+}
 
 /// A directory of the test's own, with room for repos and files; gone afterwards.
 pub struct Place(TempDir);
@@ -35,13 +48,15 @@ impl Place {
 
     /// A command on the repo `repo` of this place, that knows nothing of the machine's settings.
     pub fn store(&self, repo: &str) -> Command {
-        command(STORE, &self.path(repo))
+        command(program(), &self.path(repo))
     }
 
     /// A node on the repo `repo` of this place: loopback, a free port, no mDNS.
     pub fn node(&self, repo: &str, more: &[&str]) -> Node {
         let mut command = self.store(repo);
-        command.args(["run", "--no-mdns", "--listen", "/ip4/127.0.0.1/tcp/0"]).args(more);
+        command
+            .args(["run", "--no-mdns", "--listen", "/ip4/127.0.0.1/tcp/0"])
+            .args(more);
         Node::start(command)
     }
 
@@ -79,32 +94,49 @@ impl Finished {
     /// Standard output as text, without the last line's end. The command must have ended well.
     pub fn text(&self) -> String {
         assert!(self.status.success(), "{}: {}", self.status, self.stderr);
-        String::from_utf8(self.stdout.clone()).unwrap().trim_end().to_owned()
+        String::from_utf8(self.stdout.clone())
+            .unwrap()
+            .trim_end()
+            .to_owned()
     }
 
     /// The exit code. The command must have ended by itself, and without a panic.
     pub fn code(&self) -> i32 {
         assert!(!self.stderr.contains("panicked"), "{}", self.stderr);
-        self.status.code().unwrap_or_else(|| panic!("{}: {}", self.status, self.stderr))
+        self.status
+            .code()
+            .unwrap_or_else(|| panic!("{}: {}", self.status, self.stderr))
     }
 
     /// The lines of standard error that report the failure.
     pub fn errors(&self) -> Vec<&str> {
-        self.stderr.lines().filter(|line| line.starts_with("error:")).collect()
+        self.stderr
+            .lines()
+            .filter(|line| line.starts_with("error:"))
+            .collect()
     }
 }
 
 /// Runs a command to its end.
 pub fn finish(command: &mut Command) -> Finished {
     let started = Instant::now();
-    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut child = command
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
     let stdout = collect(child.stdout.take().unwrap());
     let stderr = collect(child.stderr.take().unwrap());
-    let status = wait(&mut child, COMMAND_LIMIT)
-        .unwrap_or_else(|| panic!("{command:?} did not end: {}", text(stderr.join().unwrap())));
+    let status = wait(&mut child, COMMAND_LIMIT);
     let elapsed = started.elapsed();
-    let (stdout, stderr) = (stdout.join().unwrap(), text(stderr.join().unwrap()));
-    Finished { status, stdout, stderr, elapsed }
+    let (stdout, stderr) = (stdout.join().unwrap(), text(&stderr.join().unwrap()));
+    let status = status.unwrap_or_else(|| panic!("{command:?} did not end: {stderr}"));
+    Finished {
+        status,
+        stdout,
+        stderr,
+        elapsed,
+    }
 }
 
 /// Runs a command that must end well, and gives its output as text.
@@ -112,8 +144,8 @@ pub fn output(command: &mut Command) -> String {
     finish(command).text()
 }
 
-fn text(bytes: Vec<u8>) -> String {
-    String::from_utf8_lossy(&bytes).into_owned()
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
 }
 
 fn collect(mut from: impl Read + Send + 'static) -> JoinHandle<Vec<u8>> {
@@ -148,7 +180,10 @@ pub fn eventually<T>(what: &str, limit: Duration, mut fact: impl FnMut() -> Opti
         if let Some(found) = fact() {
             return found;
         }
-        assert!(started.elapsed() < limit, "after {limit:?} still not: {what}");
+        assert!(
+            started.elapsed() < limit,
+            "after {limit:?} still not: {what}"
+        );
         std::thread::sleep(Duration::from_millis(10));
     }
 }
@@ -169,13 +204,23 @@ pub struct Node {
 impl Node {
     /// Starts `command`, which must be a `store run`, and waits until it says `ready`.
     pub fn start(mut command: Command) -> Self {
-        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut child = command
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
         let printed = lines(child.stdout.take().unwrap());
         let log = lines(child.stderr.take().unwrap());
         let mut addresses = Vec::new();
         loop {
             match printed.recv_timeout(NODE_LIMIT) {
-                Ok(line) if line == "ready" => return Self { child, addresses, log },
+                Ok(line) if line == "ready" => {
+                    return Self {
+                        child,
+                        addresses,
+                        log,
+                    };
+                }
                 Ok(line) => addresses.push(line),
                 Err(error) => {
                     child.kill().unwrap();
@@ -189,7 +234,10 @@ impl Node {
 
     /// The first address that begins with `prefix`.
     pub fn address(&self, prefix: &str) -> &str {
-        let found = self.addresses.iter().find(|address| address.starts_with(prefix));
+        let found = self
+            .addresses
+            .iter()
+            .find(|address| address.starts_with(prefix));
         found.unwrap_or_else(|| panic!("no {prefix} among {:?}", self.addresses))
     }
 
@@ -250,7 +298,10 @@ pub struct Noise {
 
 impl Noise {
     pub fn new(seed: u64, size: u64) -> Self {
-        Self { state: seed, left: size }
+        Self {
+            state: seed,
+            left: size,
+        }
     }
 }
 
@@ -285,18 +336,34 @@ pub fn write_noise(path: &Path, seed: u64, size: u64) {
 
 /// `cmp`, or `diff -r --no-dereference` for directories.
 pub fn same(left: &Path, right: &Path) {
-    let mut compare = if left.is_dir() { Command::new("diff") } else { Command::new("cmp") };
+    let mut compare = if left.is_dir() {
+        Command::new("diff")
+    } else {
+        Command::new("cmp")
+    };
     if left.is_dir() {
         compare.args(["-r", "--no-dereference"]);
     }
     let result = finish(compare.arg(left).arg(right));
     let printed = String::from_utf8_lossy(&result.stdout);
-    assert!(result.status.success(), "{left:?} and {right:?} differ: {printed}{}", result.stderr);
+    assert!(
+        result.status.success(),
+        "{left:?} and {right:?} differ: {printed}{}",
+        result.stderr
+    );
 }
 
 /// The most memory that a live process has had resident, in MiB (`VmHWM`).
 pub fn peak_mib(child: &Child) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap();
-    let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
-    line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() / 1024
+    let line = status
+        .lines()
+        .find(|line| line.starts_with("VmHWM:"))
+        .unwrap();
+    line.split_whitespace()
+        .nth(1)
+        .unwrap()
+        .parse::<u64>()
+        .unwrap()
+        / 1024
 }

@@ -29,7 +29,10 @@ fn odd_tree(top: &Path) {
     symlink("plain.txt", top.join("link")).unwrap();
     symlink("../outside/that/is/not/there", top.join("deep/dangling")).unwrap();
     for i in 0..300 {
-        write(format!("many/{i:03}").as_bytes(), format!("file {i}").as_bytes());
+        write(
+            format!("many/{i:03}").as_bytes(),
+            format!("file {i}").as_bytes(),
+        );
     }
 }
 
@@ -50,7 +53,12 @@ fn content_travels_by_cid_and_its_new_holder_serves_it_on() {
 
     let get = |repo: &str, cid: &str, to: &str| {
         let to = place.path(to);
-        output(place.store(repo).args(["get", cid, "--timeout", "30s", "-o"]).arg(&to));
+        output(
+            place
+                .store(repo)
+                .args(["get", cid, "--timeout", "30s", "-o"])
+                .arg(&to),
+        );
         to
     };
     same(&file, &get("b", &file_cid, "file-at-b"));
@@ -77,12 +85,24 @@ fn a_link_is_all_that_strangers_need() {
 
     // By a command without a node, and by a node that knows nobody.
     let mut alone = place.store("alone");
-    alone.args(["get", &link, "--no-mdns", "--listen", "/ip4/127.0.0.1/tcp/0", "-o"]);
+    alone.args([
+        "get",
+        &link,
+        "--no-mdns",
+        "--listen",
+        "/ip4/127.0.0.1/tcp/0",
+        "-o",
+    ]);
     output(alone.arg(place.path("got-alone")));
     same(&file, &place.path("got-alone"));
 
     let b = place.node("b", &[]);
-    output(place.store("b").args(["get", &link, "-o"]).arg(place.path("got-b")));
+    output(
+        place
+            .store("b")
+            .args(["get", &link, "-o"])
+            .arg(place.path("got-b")),
+    );
     same(&file, &place.path("got-b"));
     drop((a, b));
 }
@@ -97,14 +117,23 @@ fn a_path_and_a_range_fetch_what_they_need_and_no_more() {
     let a = place.node("a", &[]);
     let cid = output(place.store("a").args(["add", "--quiet"]).arg(&tree));
 
-    let known = ["--no-mdns", "--listen", "/ip4/127.0.0.1/tcp/0", "--bootstrap", a.tcp()];
+    let known = [
+        "--no-mdns",
+        "--listen",
+        "/ip4/127.0.0.1/tcp/0",
+        "--bootstrap",
+        a.tcp(),
+    ];
     let mut cat = place.store("b");
     cat.arg("cat").arg(format!("{cid}/sub/big")).args(known);
     cat.args(["--offset", "20MiB", "--length", "3000000"]);
     let bytes = crate::support::finish(&mut cat);
     assert!(bytes.status.success(), "{}", bytes.stderr);
     let whole = std::fs::read(&big).unwrap();
-    assert!(bytes.stdout == whole[20 << 20..][..3_000_000], "the range differs");
+    assert!(
+        bytes.stdout == whole[20 << 20..][..3_000_000],
+        "the range differs"
+    );
 
     // Four leaves of 1 MiB hold it, and the nodes above them are small.
     let stat = json(&output(place.store("b").args(["repo", "stat", "--json"])));
