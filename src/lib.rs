@@ -3,15 +3,16 @@
 
 pub mod block;
 pub mod blockstore;
+pub mod chunk;
 pub mod cid;
 pub mod dag;
+pub mod extract;
 #[cfg(feature = "rocksdb")]
 pub mod pin;
 #[cfg(feature = "rocksdb")]
 pub mod records;
 #[cfg(feature = "rocksdb")]
 pub mod repo;
-pub mod extract;
 pub mod unixfs;
 pub mod wire;
 

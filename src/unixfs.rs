@@ -1,10 +1,14 @@
 //! UnixFS: files, directories and symlinks as a DAG (specs.ipfs.tech/unixfs).
 
 pub mod data;
+pub mod dir;
 pub mod entry;
 pub mod hamt;
+pub mod layout;
 pub mod name;
 pub mod output;
+pub mod profile;
+pub mod source;
 
 pub use entry::{Entry, Piece};
 pub use name::Name;
