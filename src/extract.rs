@@ -144,12 +144,11 @@ impl Extractor {
 
     fn file(&mut self, name: &Name, size: u64) -> Result<(), ExtractError> {
         self.before_entry()?;
-        self.file = Some(match &self.tree {
-            Some(tree) => tree.create(name, size)?,
-            None => {
-                self.place.check_not_a_directory()?;
-                OpenFile::root(self.place.parent(), self.place.path(), size)?
-            }
+        self.file = Some(if let Some(tree) = &self.tree {
+            tree.create(name, size)?
+        } else {
+            self.place.check_not_a_directory()?;
+            OpenFile::root(self.place.parent(), self.place.path(), size)?
         });
         Ok(())
     }

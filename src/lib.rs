@@ -3,7 +3,6 @@
 
 pub mod block;
 pub mod blockstore;
-pub mod chunk;
 pub mod cid;
 pub mod dag;
 pub mod extract;

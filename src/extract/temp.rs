@@ -59,7 +59,7 @@ impl Temp {
         for _ in 0..ATTEMPTS {
             let name = fresh_name();
             match make(&name) {
-                Ok(made) => {
+                Ok(value) => {
                     return Ok((
                         Self {
                             parent,
@@ -67,7 +67,7 @@ impl Temp {
                             tree: None,
                             published: false,
                         },
-                        made,
+                        value,
                     ));
                 }
                 Err(Errno::EXIST) => {}
@@ -85,19 +85,19 @@ impl Temp {
     /// Gives it its name, in the same directory. Without `replace` nothing that exists is replaced,
     /// whoever made it in the meantime.
     pub(super) fn publish(mut self, name: &Path, replace: bool) -> Result<()> {
-        let (dir, temp) = (&self.parent, self.name.as_str());
+        let (dir, old) = (&self.parent, self.name.as_str());
         if replace {
-            fs::renameat(dir, temp, dir, name)?;
+            fs::renameat(dir, old, dir, name)?;
         } else {
-            match fs::renameat_with(dir, temp, dir, name, RenameFlags::NOREPLACE) {
+            match fs::renameat_with(dir, old, dir, name, RenameFlags::NOREPLACE) {
                 // Some network and FUSE file systems cannot do that.
                 Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) if self.tree.is_none() => {
-                    fs::linkat(dir, temp, dir, name, AtFlags::empty())?;
-                    fs::unlinkat(dir, temp, AtFlags::empty())?;
+                    fs::linkat(dir, old, dir, name, AtFlags::empty())?;
+                    fs::unlinkat(dir, old, AtFlags::empty())?;
                 }
                 // A directory has no second name; it replaces an empty directory at most.
                 Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {
-                    fs::renameat(dir, temp, dir, name)?;
+                    fs::renameat(dir, old, dir, name)?;
                 }
                 result => result?,
             }

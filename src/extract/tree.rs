@@ -76,7 +76,7 @@ impl Tree {
         let dir = self.innermost();
         match fs::mkdirat(dir, name.as_path(), Mode::from_raw_mode(0o777)) {
             Err(Errno::EXIST) if self.content == Content::Merged => {}
-            result => self.named(result, &path)?,
+            result => named(result, &path)?,
         }
         let opened = open_dir(dir, name.as_path()).on(&Subject::new(&path, "open"))?;
         self.keep(opened);
@@ -108,11 +108,7 @@ impl Tree {
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW;
         let mode = Mode::from_raw_mode(0o666);
         let file = fs::openat(dir, name.as_path(), flags | OFlags::CLOEXEC, mode);
-        Ok(OpenFile::named(
-            File::from(self.named(file, &path)?),
-            path,
-            size,
-        ))
+        Ok(OpenFile::named(File::from(named(file, &path)?), path, size))
     }
 
     /// Creates a symlink in the innermost directory. Nothing is ever opened through it.
@@ -126,7 +122,7 @@ impl Tree {
                 .publish(name.as_path(), true)
                 .on(&Subject::new(&path, "replace"));
         }
-        self.named(fs::symlinkat(target.as_path(), dir, name.as_path()), &path)
+        named(fs::symlinkat(target.as_path(), dir, name.as_path()), &path)
     }
 
     /// Writes everything back to disk.
@@ -147,14 +143,6 @@ impl Tree {
         Ok(self.path.join(name.as_path()))
     }
 
-    /// In a directory of ours, whatever exists came from the same tree.
-    fn named<T>(&self, result: rustix::io::Result<T>, path: &Path) -> Result<T, ExtractError> {
-        match result {
-            Err(Errno::EXIST) => Err(ExtractError::Duplicate { path: path.into() }),
-            result => result.on(&Subject::new(path, "create")),
-        }
-    }
-
     fn keep(&mut self, dir: OwnedFd) {
         if self.open.len() == MAX_OPEN {
             self.open.pop_front();
@@ -170,6 +158,14 @@ impl Tree {
             self.names.push(name);
         }
         Ok(())
+    }
+}
+
+/// In a directory of ours, whatever exists came from the same tree.
+fn named<T>(result: rustix::io::Result<T>, path: &Path) -> Result<T, ExtractError> {
+    match result {
+        Err(Errno::EXIST) => Err(ExtractError::Duplicate { path: path.into() }),
+        result => result.on(&Subject::new(path, "create")),
     }
 }
 
