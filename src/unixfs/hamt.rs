@@ -127,6 +127,3 @@ impl Place {
         })
     }
 }
-
-#[cfg(test)]
-mod tests;
