@@ -3,6 +3,7 @@
 
 pub mod block;
 pub mod blockstore;
+pub mod chunk;
 pub mod cid;
 pub mod dag;
 pub mod extract;

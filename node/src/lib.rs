@@ -4,5 +4,7 @@
 pub mod api;
 pub mod exchange;
 pub mod link;
+pub mod node;
+pub mod service;
 
 pub use libp2p::{Multiaddr, PeerId};

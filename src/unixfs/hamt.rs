@@ -127,3 +127,6 @@ impl Place {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,136 @@
+//! [`Joined`]: the network with all that serves it, as the blocking side of the node sees it.
+//!
+//! Its methods block, and are for threads outside the runtime: those of conversations.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use libp2p::{Multiaddr, PeerId};
+use store::Cid;
+use store::repo::Repo;
+use store_config::Config;
+use tokio::runtime::Handle;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use super::NodeError;
+use crate::exchange::{Exchange, ExchangeConfig, Session, SessionOptions};
+use crate::identity;
+use crate::metrics::{Metrics, http};
+use crate::network::{ConnectError, Network, NetworkConfig, ProviderRecord, Role};
+
+/// Requests of others that wait to be looked at; the swarm answers Busy beyond. The exchange's server
+/// takes one within microseconds, to answer or to refuse it.
+const INBOUND: usize = 256;
+
+/// A place in the network.
+#[derive(Debug)]
+pub struct Joined {
+    handle: Handle,
+    network: Network,
+    exchange: Exchange,
+    metrics: Metrics,
+}
+
+impl Joined {
+    /// Joins: listens, serves others, and announces the repo's roots unless it is a client.
+    pub async fn start(config: &Config, repo: &Arc<Repo>, role: Role) -> Result<Self, NodeError> {
+        let keypair = identity::load_or_create(repo)?;
+        let metrics = Metrics::default();
+        let (requests, inbound) = mpsc::channel(INBOUND);
+        let network = NetworkConfig {
+            network: config.network.name.to_string().parse()?,
+            role,
+            listen: config.network.listen.clone(),
+            bootstrap: config.network.bootstrap.clone(),
+            mdns: config.network.mdns,
+            max_connections: config.network.max_connections.get(),
+            metrics: metrics.clone(),
+            ..NetworkConfig::default()
+        };
+        let network = Network::start(network, Arc::clone(repo), keypair, requests).await?;
+        let blocks = Arc::clone(repo.blocks());
+        let exchange =
+            Exchange::start(network.clone(), blocks, inbound, ExchangeConfig::from(&config.exchange));
+        Ok(Self { handle: Handle::current(), network, exchange, metrics })
+    }
+
+    /// Our peer id.
+    #[must_use]
+    pub fn peer_id(&self) -> PeerId {
+        self.network.peer_id()
+    }
+
+    /// Where we listen.
+    #[must_use]
+    pub fn addresses(&self) -> Vec<Multiaddr> {
+        self.handle.block_on(self.network.addresses())
+    }
+
+    /// Who is connected.
+    #[must_use]
+    pub fn peers(&self) -> Vec<crate::network::PeerInfo> {
+        self.handle.block_on(self.network.peers())
+    }
+
+    /// Connects; `None` when cancelled.
+    pub fn connect(
+        &self,
+        address: Multiaddr,
+        cancel: &CancellationToken,
+    ) -> Option<Result<PeerId, ConnectError>> {
+        self.handle.block_on(cancel.run_until_cancelled(self.network.connect(address)))
+    }
+
+    /// Looks for providers of `root` and hands out each, until the lookup ends, `timeout` has passed,
+    /// `each` returns `false`, or it is cancelled.
+    pub fn providers(
+        &self,
+        root: Cid,
+        timeout: Duration,
+        cancel: &CancellationToken,
+        mut each: impl FnMut(ProviderRecord) -> bool,
+    ) {
+        let lookup = async {
+            let mut found = self.network.providers(root).await;
+            while let Some(provider) = found.recv().await {
+                if !each(provider) {
+                    return;
+                }
+            }
+        };
+        let lookup = tokio::time::timeout(timeout, lookup);
+        self.handle.block_on(async {
+            // How it ends does not matter: what was found has been handed out.
+            let _ = cancel.run_until_cancelled(lookup).await;
+        });
+    }
+
+    /// Opens a download of `root`.
+    #[must_use]
+    pub fn open(&self, root: Cid, options: SessionOptions) -> Session {
+        let _runtime = self.handle.enter();
+        self.exchange.open(root, options)
+    }
+
+    /// Announces `root`, now and from now on.
+    pub fn provide(&self, root: Cid) {
+        self.handle.block_on(self.network.provide(root));
+    }
+
+    /// Serves metrics over HTTP.
+    pub async fn serve_metrics(&self, address: SocketAddr) -> Result<http::Server, NodeError> {
+        Ok(http::serve(address, self.metrics.clone(), self.network.clone()).await?)
+    }
+
+    /// Waits for the end of the swarm.
+    pub async fn closed(&self) {
+        self.network.closed().await;
+    }
+
+    /// Ends it: bounded, see [`Network::shutdown`].
+    pub async fn shutdown(&self) {
+        self.network.clone().shutdown().await;
+    }
+}

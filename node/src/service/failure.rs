@@ -1,0 +1,56 @@
+//! What went wrong, as the user is told it: which exit code, one line, and a hint where there is
+//! something to do.
+
+use store::blockstore::StoreError;
+use store::dag::{DagError, SourceError};
+use store::repo::RepoError;
+
+use crate::api::conversation::failure;
+use crate::api::message::{Failure, FailureKind};
+use crate::node::NodeError;
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        let message = error.to_string();
+        match error {
+            StoreError::Full { .. } => failure(FailureKind::Error, message)
+                .with_hint("free some space on the repo's disk; what was stored before is safe"),
+            StoreError::Corrupt { .. } => failure(FailureKind::Corrupt, message),
+            _ => failure(FailureKind::Error, message),
+        }
+    }
+}
+
+impl From<SourceError> for Failure {
+    fn from(error: SourceError) -> Self {
+        let message = error.to_string();
+        match error {
+            SourceError::NotFound { .. } => failure(FailureKind::NotFound, message).with_hint(
+                "a peer that has it may be away; a link of `store share` says where to look",
+            ),
+            SourceError::Stalled { .. } => failure(FailureKind::Stalled, message)
+                .with_hint("try again later: what came so far is kept; `--timeout` waits longer"),
+            SourceError::Store(error) => error.into(),
+            SourceError::Dag(error) => error.into(),
+            _ => failure(FailureKind::Error, message),
+        }
+    }
+}
+
+impl From<DagError> for Failure {
+    fn from(error: DagError) -> Self {
+        failure(FailureKind::Corrupt, error.to_string())
+    }
+}
+
+impl From<RepoError> for Failure {
+    fn from(error: RepoError) -> Self {
+        failure(FailureKind::Error, error.to_string())
+    }
+}
+
+impl From<NodeError> for Failure {
+    fn from(error: NodeError) -> Self {
+        failure(FailureKind::Error, error.to_string())
+    }
+}

@@ -1,0 +1,91 @@
+//! Writing a directory: one node, or a HAMT where that would be too large (IPIP-499).
+
+use super::data::{Data, Kind};
+use super::hamt;
+use super::output::{BuildError, Output};
+use super::profile::{Estimate, Profile};
+use crate::dag::Link;
+use crate::dag::pb::{Node, link_field_size};
+
+/// What a directory's node takes beside its links: tag and length, then the two bytes of UnixFS that
+/// say "directory".
+const FRAME: u64 = 4;
+
+/// Makes a directory of `links`, whose names are distinct, and puts its nodes. The link that comes
+/// back has no name.
+pub fn build(
+    output: &mut Output<'_>,
+    profile: &Profile,
+    mut links: Vec<Link>,
+) -> Result<Link, BuildError> {
+    if is_large(profile, &links) {
+        return hamt::build(output, profile.version, profile.hamt_fanout, links);
+    }
+    // By bytes, as dag-pb wants it.
+    links.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+    let node = Node {
+        links,
+        data: Some(Data::new(Kind::Directory).encode()),
+    };
+    output.node(profile.version, &node)
+}
+
+/// A directory of exactly the threshold's size is still one node.
+fn is_large(profile: &Profile, links: &[Link]) -> bool {
+    let size: u64 = match profile.hamt_estimate {
+        Estimate::Links => links
+            .iter()
+            .map(|link| (link.name.as_bytes().len() + link.cid.encoded_len()) as u64)
+            .sum(),
+        Estimate::Block => {
+            let field = |link: &Link| link_field_size(&link.cid, &link.name, link.tsize) as u64;
+            FRAME + links.iter().map(field).sum::<u64>()
+        }
+    };
+    size > profile.hamt_threshold
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cid::{self, Codec, Version};
+
+    fn link(name: usize, version: Version, tsize: u64) -> Link {
+        let cid = cid::from_digest(version, Codec::DagPb, &[0; 32]);
+        Link {
+            cid,
+            name: vec![b'a'; name].into(),
+            tsize,
+        }
+    }
+
+    /// Figures of Kubo's own tests.
+    #[test]
+    fn links_are_measured_as_kubo_does() {
+        for (name, tsize, size) in [
+            (11, 1, 55),
+            (21, 1, 65),
+            (22, 1, 66),
+            (10, 0, 54),
+            (255, 0, 301),
+            (255, 34_359_738_367, 305),
+        ] {
+            let link = link(name, Version::V1, tsize);
+            assert_eq!(link_field_size(&link.cid, &link.name, tsize), size);
+        }
+    }
+
+    #[test]
+    fn a_directory_is_sharded_above_the_threshold_and_not_at_it() {
+        let mut links = vec![link(11, Version::V1, 1); 4765];
+        links.push(link(21, Version::V1, 1));
+        assert!(!is_large(&Profile::V1_2025, &links));
+        links[4765] = link(22, Version::V1, 1);
+        assert!(is_large(&Profile::V1_2025, &links));
+
+        let mut links = vec![link(30, Version::V0, 1); 4096];
+        assert!(!is_large(&Profile::V0_2015, &links));
+        links[0] = link(31, Version::V0, 1);
+        assert!(is_large(&Profile::V0_2015, &links));
+    }
+}
