@@ -1,10 +1,24 @@
 //! A running peer of `store`: swarm, discovery, exchange, and the conversations by which commands
 //! use them.
 
+mod address;
 pub mod api;
+mod behaviour;
+mod command;
+mod discovery;
+mod driver;
 pub mod exchange;
+mod gossip;
+pub mod identity;
 pub mod link;
+mod listen;
+pub mod metrics;
+pub mod network;
 pub mod node;
+mod peers;
+mod requests;
 pub mod service;
+pub mod transport;
+mod writer;
 
 pub use libp2p::{Multiaddr, PeerId};

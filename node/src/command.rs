@@ -1,0 +1,51 @@
+//! What the handle asks of the driver. Private to the crate: [`Network`](crate::network::Network)'s
+//! methods are the interface, and their documentation the protocol's.
+
+use libp2p::{Multiaddr, PeerId};
+use store::Cid;
+use store::wire;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::network::{ConnectError, PeerInfo, ProviderRecord, ReplyChannel, RequestError};
+
+/// One request of the handle, with where its answer goes. Who no longer waits has dropped the other
+/// end; every service checks that before it works on.
+pub(crate) enum Command {
+    Request {
+        peer: PeerId,
+        request: wire::Request,
+        reply: oneshot::Sender<Result<wire::Response, RequestError>>,
+    },
+    Respond {
+        channel: ReplyChannel,
+        response: wire::Response,
+    },
+    Providers {
+        root: Cid,
+        found: mpsc::Sender<ProviderRecord>,
+    },
+    Provide {
+        root: Cid,
+    },
+    StopProviding {
+        root: Cid,
+    },
+    Connect {
+        peer: Option<PeerId>,
+        addresses: Vec<Multiaddr>,
+        reply: oneshot::Sender<Result<PeerId, ConnectError>>,
+    },
+    Remember {
+        peer: PeerId,
+        addresses: Vec<Multiaddr>,
+    },
+    Peers {
+        reply: oneshot::Sender<Vec<PeerInfo>>,
+    },
+    Addresses {
+        reply: oneshot::Sender<Vec<Multiaddr>>,
+    },
+    Shutdown {
+        done: oneshot::Sender<()>,
+    },
+}

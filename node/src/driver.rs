@@ -1,0 +1,300 @@
+//! [`Driver`]: the one task that owns the swarm. It routes: an event of a protocol to the service that
+//! understands it, a command of the handle to the service that does it. No map, no decision and no
+//! disk access is here (I4); every queue that leads here is bounded (I5).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::StreamExt;
+use libp2p::identity::Keypair;
+use libp2p::swarm::{self, Swarm, SwarmEvent};
+use store::repo::Repo;
+use tokio::sync::{broadcast, mpsc, oneshot};
+use tokio::time::{Interval, MissedTickBehavior};
+
+use crate::behaviour::{Behaviour, BehaviourEvent, IDLE_TIMEOUT};
+use crate::command::Command;
+use crate::discovery::store::ProviderStore;
+use crate::discovery::{self, Discovery};
+use crate::gossip::Gossip;
+use crate::listen::Listeners;
+use crate::network::{Inbound, NetworkConfig, NetworkError, NetworkEvent};
+use crate::peers::{self, Peers};
+use crate::requests::Requests;
+use crate::transport;
+use crate::writer::{Writer, Written};
+
+/// How often the services look at their clocks.
+const TICK: Duration = Duration::from_secs(1);
+
+/// Listening begins at once or not at all.
+const LISTEN_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long connections have to close, and then records to reach the disk, at the end.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Commands taken in a row at most, before the swarm has its turn again.
+const COMMANDS_PER_TURN: usize = 32;
+
+/// The task's state.
+pub(crate) struct Driver {
+    swarm: Swarm<Behaviour>,
+    commands: mpsc::Receiver<Command>,
+    tick: Interval,
+    listeners: Listeners,
+    peers: Peers,
+    discovery: Discovery,
+    gossip: Gossip,
+    requests: Requests,
+    written: Written,
+}
+
+impl Driver {
+    /// Joins the swarm: returns when all listening addresses are there.
+    pub(crate) async fn start(
+        config: NetworkConfig,
+        repo: Arc<Repo>,
+        keypair: Keypair,
+        commands: mpsc::Receiver<Command>,
+        inbound: mpsc::Sender<Inbound>,
+        events: broadcast::Sender<NetworkEvent>,
+    ) -> Result<Self, NetworkError> {
+        let local = keypair.public().to_peer_id();
+        let metrics = config.metrics.clone();
+        let memory = Memory::load(Arc::clone(&repo)).await?;
+        let (writer, written) = Writer::start(repo, metrics.clone());
+        let store = ProviderStore::new(local, &memory.roots, memory.providers, writer.clone());
+        let mut swarm = Swarm::new(
+            transport::build(config.transport, &keypair)?,
+            Behaviour::new(&config, &keypair, store)?,
+            local,
+            swarm::Config::with_tokio_executor().with_idle_connection_timeout(IDLE_TIMEOUT),
+        );
+        let listeners = Listeners::start(&mut swarm, &config.listen, events.clone())?;
+        let network = config.network;
+        let mut peers = Peers::new(
+            network.clone(),
+            local,
+            events,
+            writer.clone(),
+            metrics.clone(),
+        );
+        peers.seek(config.bootstrap, memory.peers);
+        let mut tick = tokio::time::interval(TICK);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut driver = Self {
+            swarm,
+            commands,
+            tick,
+            listeners,
+            peers,
+            discovery: Discovery::new(local, memory.roots, writer, metrics.clone()),
+            gossip: Gossip::new(&network),
+            requests: Requests::new(inbound, metrics),
+            written,
+        };
+        driver.listen().await?;
+        Ok(driver)
+    }
+
+    /// Serves events until every listener has its address.
+    async fn listen(&mut self) -> Result<(), NetworkError> {
+        let deadline = tokio::time::Instant::now() + LISTEN_TIMEOUT;
+        while let Some(address) = self.listeners.awaited().cloned() {
+            let event = tokio::time::timeout_at(deadline, self.swarm.select_next_some()).await;
+            let late = |_| NetworkError::ListenTimeout {
+                address,
+                after: LISTEN_TIMEOUT,
+            };
+            self.on_swarm_event(event.map_err(late)?);
+        }
+        Ok(())
+    }
+
+    /// Runs until somebody shuts it down, or the last handle is gone.
+    pub(crate) async fn run(mut self) {
+        let done = loop {
+            tokio::select! {
+                event = self.swarm.select_next_some() => self.on_swarm_event(event),
+                command = self.commands.recv() => match command {
+                    Some(Command::Shutdown { done }) => break Some(done),
+                    Some(command) => {
+                        self.on_command(command);
+                        if let Some(done) = self.drain() {
+                            break Some(done);
+                        }
+                    }
+                    None => break None,
+                },
+                _ = self.tick.tick() => self.on_tick(),
+            }
+        };
+        Box::pin(self.close()).await;
+        if let Some(done) = done {
+            // Fails only when nobody waits for it.
+            let _ = done.send(());
+        }
+    }
+
+    /// Takes the commands that are there already: the swarm need not be polled between them.
+    fn drain(&mut self) -> Option<oneshot::Sender<()>> {
+        for _ in 0..COMMANDS_PER_TURN {
+            match self.commands.try_recv().ok()? {
+                Command::Shutdown { done } => return Some(done),
+                command => self.on_command(command),
+            }
+        }
+        None
+    }
+
+    fn on_command(&mut self, command: Command) {
+        let swarm = &mut self.swarm;
+        match command {
+            Command::Request {
+                peer,
+                request,
+                reply,
+            } => {
+                let addresses = self.peers.addresses(&peer);
+                self.requests.ask(swarm, peer, request, addresses, reply);
+            }
+            Command::Respond { channel, response } => {
+                self.requests.answer(swarm, channel, response);
+            }
+            Command::Providers { root, found } => self.discovery.find(swarm, &root, found),
+            Command::Provide { root } => self.discovery.provide(swarm, &root),
+            Command::StopProviding { root } => self.discovery.stop_providing(swarm, &root),
+            Command::Connect {
+                peer,
+                addresses,
+                reply,
+            } => {
+                self.peers.connect(swarm, peer, addresses, reply);
+            }
+            Command::Remember { peer, addresses } => self.peers.heard(peer, &addresses, None),
+            // Who asked and went does not care for the answer.
+            Command::Peers { reply } => drop(reply.send(self.peers.list())),
+            Command::Addresses { reply } => drop(reply.send(self.listeners.full())),
+            Command::Shutdown { done } => drop(done),
+        }
+    }
+
+    fn on_swarm_event(&mut self, event: SwarmEvent<BehaviourEvent>) {
+        let swarm = &mut self.swarm;
+        match event {
+            SwarmEvent::Behaviour(event) => self.on_behaviour_event(event),
+            SwarmEvent::NewListenAddr {
+                listener_id,
+                address,
+            } => {
+                self.listeners.on_new(swarm, listener_id, &address);
+            }
+            SwarmEvent::ExpiredListenAddr { address, .. } => {
+                self.listeners.on_expired(swarm, &address);
+            }
+            SwarmEvent::ListenerClosed { listener_id, .. } => {
+                self.listeners.on_closed(swarm, listener_id);
+            }
+            SwarmEvent::ConnectionEstablished {
+                peer_id,
+                connection_id,
+                endpoint,
+                ..
+            } => {
+                self.peers.on_opened(peer_id, connection_id, endpoint);
+            }
+            SwarmEvent::ConnectionClosed {
+                peer_id,
+                connection_id,
+                endpoint,
+                ..
+            } => {
+                self.peers.on_closed(peer_id, connection_id, &endpoint);
+            }
+            SwarmEvent::OutgoingConnectionError {
+                peer_id,
+                connection_id,
+                error,
+            } => {
+                self.peers.on_dial_error(connection_id, peer_id, &error);
+            }
+            SwarmEvent::IncomingConnectionError {
+                send_back_addr,
+                error,
+                ..
+            } => {
+                tracing::debug!(from = %send_back_addr, %error, "incoming connection failed");
+            }
+            _ => {}
+        }
+    }
+
+    fn on_behaviour_event(&mut self, event: BehaviourEvent) {
+        let (swarm, peers) = (&mut self.swarm, &mut self.peers);
+        match event {
+            BehaviourEvent::Identify(event) => peers.on_identify(swarm, event),
+            BehaviourEvent::Ping(event) => peers.on_ping(&event),
+            BehaviourEvent::Mdns(event) => discovery::mdns::on_event(swarm, peers, event),
+            BehaviourEvent::Kademlia(event) => self.discovery.on_event(swarm, peers, event),
+            BehaviourEvent::Gossip(event) => self.gossip.on_event(swarm, peers, event),
+            BehaviourEvent::Exchange(event) => self.requests.on_event(swarm, peers, event),
+        }
+    }
+
+    fn on_tick(&mut self) {
+        self.peers.on_tick(&mut self.swarm);
+        self.discovery.on_tick(&mut self.swarm);
+        self.gossip
+            .on_tick(&mut self.swarm, self.listeners.addresses());
+    }
+
+    /// Stops listening, closes all connections, and waits until the last record is on disk.
+    async fn close(mut self) {
+        self.commands.close();
+        self.listeners.stop(&mut self.swarm);
+        for peer in self.peers.connected() {
+            // An error means that it is gone already.
+            let _ = self.swarm.disconnect_peer_id(peer);
+        }
+        let swarm = &mut self.swarm;
+        let closed =
+            async { while swarm.network_info().num_peers() > 0 && swarm.next().await.is_some() {} };
+        if tokio::time::timeout(CLOSE_TIMEOUT, closed).await.is_err() {
+            tracing::debug!("some peers did not let go in time");
+        }
+        let Self {
+            swarm,
+            peers,
+            discovery,
+            written,
+            ..
+        } = self;
+        // The last of those who write: the writer ends when they are gone.
+        drop((swarm, peers, discovery));
+        if tokio::time::timeout(CLOSE_TIMEOUT, written).await.is_err() {
+            tracing::warn!("what was learned of the swarm was not written in time");
+        }
+    }
+}
+
+/// What the repo remembers of the swarm.
+struct Memory {
+    peers: peers::Remembered,
+    providers: discovery::store::Remembered,
+    roots: Vec<libp2p::kad::RecordKey>,
+}
+
+impl Memory {
+    async fn load(repo: Arc<Repo>) -> Result<Self, NetworkError> {
+        let load = move || {
+            Ok(Self {
+                peers: peers::load(&repo)?,
+                providers: discovery::store::load(&repo)?,
+                roots: discovery::load_roots(&repo)?,
+            })
+        };
+        tokio::task::spawn_blocking(load)
+            .await
+            .expect("loading does not panic")
+    }
+}

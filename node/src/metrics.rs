@@ -1,0 +1,134 @@
+//! What a node counts. Each service registers its own numbers here; [`http`] shows them.
+
+pub mod http;
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::text;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
+
+/// The numbers of one node. Cheap to clone; all clones count together.
+#[derive(Clone, Debug)]
+pub struct Metrics {
+    registry: Arc<Mutex<Registry>>,
+    swarm: Arc<SwarmMetrics>,
+}
+
+/// Which way something went.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct Way {
+    direction: &'static str,
+}
+
+/// From a peer to us.
+pub(crate) const IN: Way = Way { direction: "in" };
+/// From us to a peer.
+pub(crate) const OUT: Way = Way { direction: "out" };
+
+/// What the swarm counts.
+#[derive(Debug, Default)]
+pub(crate) struct SwarmMetrics {
+    pub(crate) connections: Family<Way, Gauge>,
+    pub(crate) peers: Gauge,
+    pub(crate) kad_peers: Gauge,
+    pub(crate) provider_records: Gauge,
+    pub(crate) roots: Gauge,
+    pub(crate) announced: Counter,
+    pub(crate) lookups: Counter,
+    pub(crate) dial_failures: Counter,
+    pub(crate) requests: Family<Way, Counter>,
+    pub(crate) request_failures: Family<Way, Counter>,
+    pub(crate) exchange_bytes: Family<Way, Counter>,
+    pub(crate) busy: Counter,
+    pub(crate) unwritten: Counter,
+}
+
+impl SwarmMetrics {
+    fn register(&self, to: &mut Registry) {
+        to.register(
+            "connections",
+            "Connections that are open",
+            self.connections.clone(),
+        );
+        to.register("peers", "Peers that are connected", self.peers.clone());
+        to.register(
+            "kad_peers",
+            "Peers in the DHT's routing table",
+            self.kad_peers.clone(),
+        );
+        to.register(
+            "provider_records",
+            "Others' provider records kept",
+            self.provider_records.clone(),
+        );
+        to.register("roots", "Roots that we announce", self.roots.clone());
+        to.register(
+            "announcements",
+            "Roots announced to the DHT",
+            self.announced.clone(),
+        );
+        to.register("lookups", "Lookups of providers", self.lookups.clone());
+        to.register(
+            "dial_failures",
+            "Dials that led nowhere",
+            self.dial_failures.clone(),
+        );
+        to.register("requests", "Chunk requests", self.requests.clone());
+        to.register(
+            "request_failures",
+            "Chunk requests without answer",
+            self.request_failures.clone(),
+        );
+        to.register(
+            "exchange_bytes",
+            "Bytes of blocks in answers",
+            self.exchange_bytes.clone(),
+        );
+        to.register(
+            "busy",
+            "Requests answered Busy by a full queue",
+            self.busy.clone(),
+        );
+        to.register(
+            "unwritten",
+            "Records that the disk was too slow for",
+            self.unwritten.clone(),
+        );
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let mut registry = Registry::with_prefix("store");
+        let swarm = SwarmMetrics::default();
+        swarm.register(&mut registry);
+        Self {
+            registry: Arc::new(Mutex::new(registry)),
+            swarm: Arc::new(swarm),
+        }
+    }
+}
+
+impl Metrics {
+    /// Lets a service register its numbers.
+    pub fn register(&self, register: impl FnOnce(&mut Registry)) {
+        register(&mut self.registry.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// All numbers, in the text format of `OpenMetrics`.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let mut text = String::new();
+        let registry = self.registry.lock().unwrap_or_else(PoisonError::into_inner);
+        text::encode(&mut text, &registry).expect("a string takes all that is written to it");
+        text
+    }
+
+    pub(crate) fn swarm(&self) -> &SwarmMetrics {
+        &self.swarm
+    }
+}

@@ -1,0 +1,231 @@
+//! [`Requests`]: the chunk protocol's questions and answers on their way through the swarm.
+//!
+//! Which question belongs to whom is kept here, bounded; what questions and answers mean is
+//! `exchange`'s affair.
+
+use std::collections::HashMap;
+
+use libp2p::request_response::{Event, Message, OutboundFailure, OutboundRequestId};
+use libp2p::swarm::Swarm;
+use libp2p::{Multiaddr, PeerId};
+use store::wire::{Leaf, Request, Response};
+use tokio::sync::mpsc::error::TrySendError;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::behaviour::Behaviour;
+use crate::metrics::{IN, Metrics, OUT};
+use crate::network::{Inbound, ReplyChannel, RequestError};
+use crate::peers::Peers;
+
+/// Our own questions under way at most, to all peers: their answers are at most 4 MiB each, and
+/// sessions bound their bytes in flight far below this.
+const MAX_PENDING: usize = 1024;
+
+/// When to come back, for whom our queue has no place.
+const BUSY_RETRY_MS: u32 = 500;
+
+/// The service.
+pub(crate) struct Requests {
+    pending: HashMap<OutboundRequestId, Pending>,
+    inbound: mpsc::Sender<Inbound>,
+    metrics: Metrics,
+}
+
+struct Pending {
+    reply: Reply,
+    /// For a second try, when the dial that it waited for was another's and had worse addresses.
+    again: Option<Request>,
+}
+
+/// Where an answer goes.
+pub(crate) type Reply = oneshot::Sender<Result<Response, RequestError>>;
+
+impl Requests {
+    pub(crate) fn new(inbound: mpsc::Sender<Inbound>, metrics: Metrics) -> Self {
+        Self {
+            pending: HashMap::new(),
+            inbound,
+            metrics,
+        }
+    }
+
+    /// Asks `peer`, dialing it at `addresses` if it is not connected.
+    pub(crate) fn ask(
+        &mut self,
+        swarm: &mut Swarm<Behaviour>,
+        peer: PeerId,
+        request: Request,
+        addresses: Vec<Multiaddr>,
+        reply: Reply,
+    ) {
+        if self.pending.len() >= MAX_PENDING {
+            let _ = reply.send(Err(RequestError::TooMany { limit: MAX_PENDING }));
+            return;
+        }
+        self.metrics.swarm().requests.get_or_create(&OUT).inc();
+        let again = (!swarm.is_connected(&peer)).then(|| request.clone());
+        let exchange = &mut swarm.behaviour_mut().exchange;
+        let id = exchange.send_request_with_addresses(&peer, request, addresses);
+        self.pending.insert(id, Pending { reply, again });
+    }
+
+    /// Answers a peer, if it still waits.
+    pub(crate) fn answer(
+        &mut self,
+        swarm: &mut Swarm<Behaviour>,
+        channel: ReplyChannel,
+        response: Response,
+    ) {
+        let bytes = payload(&response);
+        // Given back when the peer is gone.
+        if swarm
+            .behaviour_mut()
+            .exchange
+            .send_response(channel.0, response)
+            .is_ok()
+        {
+            self.metrics
+                .swarm()
+                .exchange_bytes
+                .get_or_create(&OUT)
+                .inc_by(bytes);
+        }
+    }
+
+    pub(crate) fn on_event(
+        &mut self,
+        swarm: &mut Swarm<Behaviour>,
+        peers: &mut Peers,
+        event: Event<Request, Response>,
+    ) {
+        match event {
+            Event::Message { peer, message, .. } => match message {
+                Message::Request {
+                    request, channel, ..
+                } => {
+                    self.metrics.swarm().requests.get_or_create(&IN).inc();
+                    self.pass_on(
+                        swarm,
+                        Inbound {
+                            peer,
+                            request,
+                            reply: ReplyChannel(channel),
+                        },
+                    );
+                }
+                Message::Response {
+                    request_id,
+                    response,
+                } => {
+                    let bytes = payload(&response);
+                    self.metrics
+                        .swarm()
+                        .exchange_bytes
+                        .get_or_create(&IN)
+                        .inc_by(bytes);
+                    self.settle(request_id, Ok(response));
+                }
+            },
+            Event::OutboundFailure {
+                peer,
+                request_id,
+                error,
+                ..
+            } => {
+                self.on_failure(swarm, peers, peer, request_id, &error);
+            }
+            Event::InboundFailure { peer, error, .. } => {
+                tracing::debug!(%peer, %error, "an answer did not reach its asker");
+                self.metrics
+                    .swarm()
+                    .request_failures
+                    .get_or_create(&IN)
+                    .inc();
+            }
+            Event::ResponseSent { .. } => {}
+        }
+    }
+
+    fn pass_on(&mut self, swarm: &mut Swarm<Behaviour>, inbound: Inbound) {
+        let Err(TrySendError::Full(inbound) | TrySendError::Closed(inbound)) =
+            self.inbound.try_send(inbound)
+        else {
+            return;
+        };
+        self.metrics.swarm().busy.inc();
+        self.answer(
+            swarm,
+            inbound.reply,
+            Response::Busy {
+                retry_ms: BUSY_RETRY_MS,
+            },
+        );
+    }
+
+    fn on_failure(
+        &mut self,
+        swarm: &mut Swarm<Behaviour>,
+        peers: &mut Peers,
+        peer: PeerId,
+        id: OutboundRequestId,
+        error: &OutboundFailure,
+    ) {
+        let Some(pending) = self.pending.remove(&id) else {
+            return;
+        };
+        if let (OutboundFailure::DialFailure, Some(request)) = (error, pending.again) {
+            let addresses = peers.addresses(&peer);
+            if swarm.is_connected(&peer) || !addresses.is_empty() {
+                let exchange = &mut swarm.behaviour_mut().exchange;
+                let id = exchange.send_request_with_addresses(&peer, request, addresses);
+                self.pending.insert(
+                    id,
+                    Pending {
+                        reply: pending.reply,
+                        again: None,
+                    },
+                );
+                return;
+            }
+        }
+        self.metrics
+            .swarm()
+            .request_failures
+            .get_or_create(&OUT)
+            .inc();
+        let _ = pending.reply.send(Err(explain(peer, error)));
+    }
+
+    fn settle(&mut self, id: OutboundRequestId, result: Result<Response, RequestError>) {
+        if let Some(pending) = self.pending.remove(&id) {
+            // Who gave up waiting does not care.
+            let _ = pending.reply.send(result);
+        }
+    }
+}
+
+/// The bytes of blocks in an answer.
+fn payload(response: &Response) -> u64 {
+    let sum = |sizes: &mut dyn Iterator<Item = usize>| sizes.map(|size| size as u64).sum();
+    match response {
+        Response::Manifest { nodes, .. } => sum(&mut nodes.iter().map(|node| node.data.len())),
+        Response::Leaves(leaves) => sum(&mut leaves.iter().map(|leaf| match leaf {
+            Leaf::Have(bytes) => bytes.len(),
+            Leaf::NotFound | Leaf::Cut => 0,
+        })),
+        Response::Busy { .. } | Response::NotFound | Response::Refused(_) => 0,
+    }
+}
+
+fn explain(peer: PeerId, error: &OutboundFailure) -> RequestError {
+    match error {
+        OutboundFailure::DialFailure => RequestError::Unreachable { peer },
+        OutboundFailure::Timeout => RequestError::Timeout { peer },
+        OutboundFailure::ConnectionClosed => RequestError::ConnectionClosed { peer },
+        OutboundFailure::UnsupportedProtocols => RequestError::Unsupported { peer },
+        OutboundFailure::Io(error) => RequestError::Broken {
+            peer,
+            reason: error.to_string(),
+        },
+    }
+}
