@@ -279,9 +279,9 @@ fn what_appears_in_the_meantime_is_not_replaced() {
     let yard = Yard::new();
     for pieces in [Vec::from(file("", "new")), tree([]), vec![link("", "new")]] {
         let mut extractor = Extractor::new(&yard.path("out"), false).unwrap();
-        pieces
-            .into_iter()
-            .for_each(|piece| extractor.accept(piece).unwrap());
+        for piece in pieces {
+            extractor.accept(piece).unwrap();
+        }
         fs::write(yard.path("out"), "old").unwrap();
         assert!(matches!(
             extractor.finish(),

@@ -99,17 +99,13 @@ impl<'a> Stack<'a> {
             .levels
             .last_mut()
             .and_then(|level| level.ahead.pop_front());
-        Ok(Some(match next {
-            Some((name, block)) => {
-                self.blocks -= 1;
-                self.bytes -= block.data().len() as u64;
-                Next::Entry(name, block)
-            }
-            None => {
-                self.levels.pop();
-                Next::End
-            }
-        }))
+        let Some((name, block)) = next else {
+            self.levels.pop();
+            return Ok(Some(Next::End));
+        };
+        self.blocks -= 1;
+        self.bytes -= block.data().len() as u64;
+        Ok(Some(Next::Entry(name, block)))
     }
 
     /// Fetches the innermost directory's next entries.

@@ -31,7 +31,7 @@ impl FileNode {
                 });
             }
             Node::Pb { node, data } if matches!(data.kind, Kind::File | Kind::Raw) => (node, data),
-            other => return Err(other.unexpected(block.cid(), "a file")),
+            other @ Node::Pb { .. } => return Err(other.unexpected(block.cid(), "a file")),
         };
         let lie = |reason: String| {
             Err(DagError::Inconsistent {
