@@ -5,6 +5,7 @@ pub mod dir;
 pub mod entry;
 pub mod export;
 pub mod hamt;
+pub mod import;
 pub mod layout;
 pub mod list;
 pub mod name;

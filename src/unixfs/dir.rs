@@ -11,18 +11,16 @@ use crate::dag::pb::{Node, link_field_size};
 /// say "directory".
 const FRAME: u64 = 4;
 
-/// Makes a directory of `links`, whose names are distinct, and puts its nodes. The link that comes
-/// back has no name.
+/// Makes a directory of `links`, which are sorted by the bytes of their names, no two the same, and
+/// puts its nodes. The link that comes back has no name.
 pub fn build(
     output: &mut Output<'_>,
     profile: &Profile,
-    mut links: Vec<Link>,
+    links: Vec<Link>,
 ) -> Result<Link, BuildError> {
     if is_large(profile, &links) {
         return hamt::build(output, profile.version, profile.hamt_fanout, links);
     }
-    // By bytes, as dag-pb wants it.
-    links.sort_unstable_by(|a, b| a.name.cmp(&b.name));
     let node = Node {
         links,
         data: Some(Data::new(Kind::Directory).encode()),

@@ -88,7 +88,7 @@ impl SourceError {
 /// what it leads to.
 #[must_use]
 pub fn walk(paths: &[PathBuf], options: &SourceOptions) -> Walk {
-    Walk::new(paths, *options)
+    Walk::new(paths.to_vec(), *options)
 }
 
 /// An entry that an import reads from disk.

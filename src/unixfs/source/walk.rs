@@ -36,10 +36,10 @@ struct Dir {
 }
 
 impl Walk {
-    pub(super) fn new(paths: &[PathBuf], options: SourceOptions) -> Self {
+    pub(super) fn new(paths: Vec<PathBuf>, options: SourceOptions) -> Self {
         Self {
             options,
-            paths: paths.to_vec().into_iter(),
+            paths: paths.into_iter(),
             begun: HashMap::new(),
             stack: Vec::new(),
             failed: false,

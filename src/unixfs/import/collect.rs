@@ -1,0 +1,230 @@
+//! The collector: brings hashed batches back into order and builds the tree from them.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use crossbeam_channel::{Receiver, Sender};
+
+use super::batch::{Hashed, Leaf, Step};
+use super::{Added, ImportError, ImportOptions, Progress, joined};
+use crate::cid::Cid;
+use crate::dag::Link;
+use crate::dag::pb::Node;
+use crate::unixfs::data::{Data, Kind};
+use crate::unixfs::dir;
+use crate::unixfs::layout::{Layout, Part};
+use crate::unixfs::name::Name;
+use crate::unixfs::output::{BuildError, Output};
+
+pub(super) struct Collector<'a> {
+    output: Output<'a>,
+    options: &'a ImportOptions,
+    report: &'a (dyn Fn(Progress) + Sync),
+    progress: Progress,
+    /// The open directories; the first one is the wrapping one, if there is one.
+    dirs: Vec<Dir>,
+    file: Option<(Name, Layout)>,
+    added: Vec<Added>,
+    done: bool,
+}
+
+/// A directory that is not complete.
+#[derive(Default)]
+struct Dir {
+    name: Name,
+    links: Vec<Link>,
+    /// Bytes of the files in it.
+    size: u64,
+    /// Whether the source had an entry in it, though one that was left out.
+    had_entry: bool,
+}
+
+impl<'a> Collector<'a> {
+    pub(super) fn new(
+        output: Output<'a>,
+        options: &'a ImportOptions,
+        report: &'a (dyn Fn(Progress) + Sync),
+    ) -> Self {
+        let dirs = if options.wrap {
+            vec![Dir::default()]
+        } else {
+            Vec::new()
+        };
+        let progress = Progress::default();
+        Self {
+            output,
+            options,
+            report,
+            progress,
+            dirs,
+            file: None,
+            added: Vec::new(),
+            done: false,
+        }
+    }
+
+    /// Collects until all is done. If the reader ends before that, what comes back does not count.
+    pub(super) fn run(
+        mut self,
+        batches: &Receiver<Hashed>,
+        permit: &Sender<()>,
+    ) -> Result<Vec<Added>, ImportError> {
+        // Never more than there are permits.
+        let mut early = BTreeMap::new();
+        let mut next = 0;
+        for batch in batches {
+            early.insert(batch.number, batch.steps);
+            while let Some(steps) = early.remove(&next) {
+                next += 1;
+                for step in steps {
+                    self.step(step)?;
+                }
+                (self.report)(self.progress);
+                // Without a reader nobody needs it.
+                let _ = permit.send(());
+            }
+        }
+        if !self.done {
+            return Err(ImportError::Unbalanced);
+        }
+        Ok(self.added)
+    }
+
+    fn step(&mut self, step: Step<Leaf>) -> Result<(), ImportError> {
+        match step {
+            Step::Dir(name) => {
+                self.enter();
+                self.dirs.push(Dir {
+                    name,
+                    ..Dir::default()
+                });
+            }
+            Step::File(name) => {
+                self.enter();
+                self.file = Some((name, Layout::new(self.options.profile)));
+            }
+            Step::Leaf(leaf) => self.leaf(leaf)?,
+            Step::FileEnd => {
+                let (name, layout) = self.file.take().expect("the reader opens each file");
+                let part = layout
+                    .finish(&mut self.output)?
+                    .expect("each file has a leaf");
+                self.progress.files += 1;
+                let link = Link {
+                    cid: part.cid,
+                    name,
+                    tsize: part.tsize,
+                };
+                self.add(link, part.size, Kind::File);
+            }
+            Step::Symlink { name, target } => {
+                self.enter();
+                self.symlink(name, &target)?;
+            }
+            Step::End => {
+                let dir = self.dirs.pop().expect("the reader pairs them");
+                self.leave(dir)?;
+            }
+            Step::Done => {
+                if let Some(wrapper) = self.dirs.pop() {
+                    self.leave(wrapper)?;
+                }
+                self.output.finish().map_err(BuildError::from)?;
+                self.done = true;
+            }
+        }
+        Ok(())
+    }
+
+    fn leaf(&mut self, leaf: Leaf) -> Result<(), BuildError> {
+        let Leaf { block, size } = leaf;
+        let part = Part {
+            cid: *block.cid(),
+            tsize: block.data().len() as u64,
+            size,
+        };
+        self.output.put(block)?;
+        let (_, layout) = self.file.as_mut().expect("the reader opens each file");
+        layout.push(part, &mut self.output)?;
+        self.progress.bytes += size;
+        Ok(())
+    }
+
+    fn symlink(&mut self, name: Name, target: &Name) -> Result<(), BuildError> {
+        let target = Bytes::copy_from_slice(target.as_bytes());
+        let size = target.len() as u64;
+        let node = Node {
+            links: Vec::new(),
+            data: Some(Data::symlink(target).encode()),
+        };
+        let link = self.output.node(self.options.profile.version, &node)?;
+        self.add(Link { name, ..link }, size, Kind::Symlink);
+        Ok(())
+    }
+
+    /// The innermost directory has an entry.
+    fn enter(&mut self) {
+        if let Some(dir) = self.dirs.last_mut() {
+            dir.had_entry = true;
+        }
+    }
+
+    /// The directory is complete.
+    fn leave(&mut self, mut dir: Dir) -> Result<(), ImportError> {
+        // As in Kubo: one whose only entries were left out is not empty, nor is one at the top.
+        if !self.options.empty_dirs && !dir.had_entry && !self.dirs.is_empty() {
+            return Ok(());
+        }
+        dir.links.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+        if let Some(pair) = dir
+            .links
+            .windows(2)
+            .find(|pair| pair[0].name == pair[1].name)
+        {
+            let names = self
+                .dirs
+                .iter()
+                .map(|d| &d.name)
+                .chain([&dir.name, &pair[0].name]);
+            return Err(ImportError::Duplicate {
+                path: joined(names),
+            });
+        }
+        let link = dir::build(&mut self.output, &self.options.profile, dir.links)?;
+        self.add(
+            Link {
+                name: dir.name,
+                ..link
+            },
+            dir.size,
+            Kind::Directory,
+        );
+        Ok(())
+    }
+
+    /// Adds to the innermost directory, or to the result.
+    fn add(&mut self, mut link: Link, size: u64, kind: Kind) {
+        let Some(dir) = self.dirs.last_mut() else {
+            self.added.push(Added {
+                name: link.name,
+                cid: link.cid,
+                size,
+                kind,
+            });
+            return;
+        };
+        if link.name.as_bytes().is_empty() {
+            link.name = nameless(&link.cid);
+        }
+        // A symlink's target is no file's byte.
+        if kind != Kind::Symlink {
+            dir.size += size;
+        }
+        dir.links.push(link);
+    }
+}
+
+/// What has no name is wrapped under its CID, as in Kubo.
+fn nameless(cid: &Cid) -> Name {
+    cid.to_string().as_str().into()
+}

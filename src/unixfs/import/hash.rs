@@ -1,0 +1,78 @@
+//! The hash workers: chunks become leaf blocks, all those of a batch together.
+
+use bytes::Bytes;
+use crossbeam_channel::{Receiver, Sender};
+
+use super::batch::{Batch, Hashed, Leaf, Raw, Step};
+use crate::block::{Block, BlockError};
+use crate::cid::{Codec, Version};
+use crate::dag::pb::Node;
+use crate::unixfs::data::Data;
+use crate::unixfs::profile::Profile;
+
+/// Hashes batches until there are no more, or nobody wants them.
+pub(super) fn work(profile: &Profile, batches: &Receiver<Raw>, hashed: &Sender<Hashed>) {
+    for batch in batches {
+        let batch = hash(profile, batch).expect("a chunker's chunks fit in blocks");
+        if hashed.send(batch).is_err() {
+            return;
+        }
+    }
+}
+
+fn hash(profile: &Profile, batch: Raw) -> Result<Hashed, BlockError> {
+    let mut chunks = Vec::new();
+    let mut sizes = Vec::new();
+    // First the chunks are taken out of the steps, then their blocks are put in their places.
+    let mut steps = Vec::with_capacity(batch.steps.len());
+    for step in batch.steps {
+        steps.push(match step {
+            Step::Leaf(chunk) => {
+                sizes.push(chunk.len() as u64);
+                chunks.push(if profile.raw_leaves {
+                    chunk
+                } else {
+                    wrapped(chunk)
+                });
+                None
+            }
+            Step::Dir(name) => Some(Step::Dir(name)),
+            Step::File(name) => Some(Step::File(name)),
+            Step::FileEnd => Some(Step::FileEnd),
+            Step::Symlink { name, target } => Some(Step::Symlink { name, target }),
+            Step::End => Some(Step::End),
+            Step::Done => Some(Step::Done),
+        });
+    }
+    let (version, codec) = leaf_cid(profile);
+    let blocks = Block::hash_many(version, codec, chunks)?;
+    let mut leaves = blocks
+        .into_iter()
+        .zip(sizes)
+        .map(|(block, size)| Step::Leaf(Leaf { block, size }));
+    let steps = steps
+        .into_iter()
+        .map(|step| step.unwrap_or_else(|| leaves.next().expect("one leaf for one chunk")))
+        .collect();
+    Ok(Batch {
+        number: batch.number,
+        steps,
+    })
+}
+
+const fn leaf_cid(profile: &Profile) -> (Version, Codec) {
+    if profile.raw_leaves {
+        (Version::V1, Codec::Raw)
+    } else {
+        (profile.version, Codec::DagPb)
+    }
+}
+
+/// The dag-pb leaf of a chunk.
+fn wrapped(chunk: Bytes) -> Bytes {
+    Node {
+        links: Vec::new(),
+        data: Some(Data::leaf(chunk).encode()),
+    }
+    .encode()
+}

@@ -1,0 +1,161 @@
+//! The reader: takes entries one after the other, cuts files into chunks, and fills batches.
+
+use std::io::Read;
+
+use bytes::Bytes;
+use crossbeam_channel::{Receiver, Sender};
+
+use super::batch::{Batch, MAX_STEPS, Raw, Step};
+use super::{ImportError, ImportOptions, Plan};
+use crate::chunk::Chunker;
+use crate::unixfs::entry::Entry;
+use crate::unixfs::name::Name;
+use crate::unixfs::source::SourceError;
+
+pub(super) struct Reader {
+    chunker: Chunker,
+    limit: usize,
+    batches: Sender<Raw>,
+    permits: Receiver<()>,
+    /// The batch that is being filled, and the bytes in it. It has its permit.
+    batch: Option<Raw>,
+    bytes: usize,
+    number: u64,
+    /// The open directories.
+    path: Vec<Name>,
+}
+
+/// Nobody collects any more: the collector knows why.
+struct Stopped;
+
+impl Reader {
+    pub(super) fn new(
+        plan: &Plan,
+        options: &ImportOptions,
+        batches: Sender<Raw>,
+        permits: Receiver<()>,
+    ) -> Self {
+        Self {
+            chunker: options.profile.chunker,
+            limit: plan.batch,
+            batches,
+            permits,
+            batch: None,
+            bytes: 0,
+            number: 0,
+            path: Vec::new(),
+        }
+    }
+
+    /// Reads everything. No error if the collector stopped, for it has one.
+    pub(super) fn run<R: Read>(
+        mut self,
+        entries: impl Iterator<Item = Result<Entry<R>, SourceError>>,
+    ) -> Result<(), ImportError> {
+        for entry in entries {
+            match self.entry(entry?) {
+                Ok(true) => {}
+                Ok(false) => return Ok(()),
+                Err(error) => return Err(error),
+            }
+        }
+        if !self.path.is_empty() {
+            return Err(ImportError::Unbalanced);
+        }
+        let _ = self.push(Step::Done).and_then(|()| self.flush());
+        Ok(())
+    }
+
+    /// Whether to go on.
+    fn entry<R: Read>(&mut self, entry: Entry<R>) -> Result<bool, ImportError> {
+        let pushed = match entry {
+            Entry::Dir { name } => {
+                self.check(&name)?;
+                self.path.push(name.clone());
+                self.push(Step::Dir(name))
+            }
+            Entry::File { name, content } => {
+                self.check(&name)?;
+                return self.file(name, content);
+            }
+            Entry::Symlink { name, target } => {
+                self.check(&name)?;
+                self.push(Step::Symlink { name, target })
+            }
+            Entry::End => {
+                self.path.pop().ok_or(ImportError::Unbalanced)?;
+                self.push(Step::End)
+            }
+        };
+        Ok(pushed.is_ok())
+    }
+
+    /// Names must be such that they can be written out again. Only at the top there may be none.
+    fn check(&self, name: &Name) -> Result<(), ImportError> {
+        if self.path.is_empty() && name.as_bytes().is_empty() {
+            return Ok(());
+        }
+        Ok(name.check()?)
+    }
+
+    fn file<R: Read>(&mut self, name: Name, content: R) -> Result<bool, ImportError> {
+        let path = name.clone();
+        if self.push(Step::File(name)).is_err() {
+            return Ok(false);
+        }
+        let mut chunks = self.chunker.chunks(content);
+        let mut next = |reader: &Self| {
+            let path = || super::joined(reader.path.iter().chain([&path]));
+            chunks.next_chunk().map_err(|error| ImportError::Read {
+                path: path(),
+                error,
+            })
+        };
+        // A file without bytes has one leaf, too.
+        let mut chunk = Some(next(self)?.unwrap_or_default());
+        while let Some(bytes) = chunk {
+            if self.push_chunk(bytes).is_err() {
+                return Ok(false);
+            }
+            chunk = next(self)?;
+        }
+        Ok(self.push(Step::FileEnd).is_ok())
+    }
+
+    fn push_chunk(&mut self, chunk: Bytes) -> Result<(), Stopped> {
+        let length = chunk.len();
+        self.push(Step::Leaf(chunk))?;
+        self.bytes += length;
+        // The next chunk is read before it is known how long it is.
+        if self.bytes + self.chunker.max_size() > self.limit {
+            self.flush()?;
+        }
+        Ok(())
+    }
+
+    fn push(&mut self, step: Step<Bytes>) -> Result<(), Stopped> {
+        if self.batch.is_none() {
+            self.permits.recv().map_err(|_| Stopped)?;
+            self.batch = Some(Batch {
+                number: self.number,
+                steps: Vec::new(),
+            });
+            self.number += 1;
+        }
+        let batch = self.batch.as_mut().expect("made above");
+        batch.steps.push(step);
+        if batch.steps.len() >= MAX_STEPS {
+            self.flush()
+        } else {
+            Ok(())
+        }
+    }
+
+    fn flush(&mut self) -> Result<(), Stopped> {
+        self.bytes = 0;
+        match self.batch.take() {
+            Some(batch) => self.batches.send(batch).map_err(|_| Stopped),
+            None => Ok(()),
+        }
+    }
+}
