@@ -41,6 +41,13 @@ pub struct Put {
     pub bytes: u64,
 }
 
+impl std::ops::AddAssign for Put {
+    fn add_assign(&mut self, other: Self) {
+        self.blocks += other.blocks;
+        self.bytes += other.bytes;
+    }
+}
+
 /// Totals of a store.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Totals {
@@ -109,8 +116,8 @@ pub trait Blockstore: Send + Sync {
     /// none.
     fn links(&self, cid: &Cid) -> Result<Option<Vec<Link>>, StoreError>;
 
-    /// Adds blocks, each with its index entry and links, in one atomic batch. A block that is there
-    /// already is not written again.
+    /// Adds blocks. Each is there with its index entry and links, or not at all, after every crash. A
+    /// block that is there already is not written again, unless it turned out to be rotten.
     fn put_many(&self, blocks: &[Block], write: Write) -> Result<Put, StoreError>;
 
     /// Removes blocks; missing ones are not an error.

@@ -41,7 +41,7 @@ impl Pins {
     /// pins need not commit.
     ///
     /// A DAG that is pinned already keeps its first date, and its name unless a new one is given.
-    /// CIDv0 and CIDv1 of one root are one pin.
+    /// Both CID versions of one root are one pin.
     pub fn add(&self, pin: &Pin) -> Result<(), StoreError> {
         // It guards no data: a panic of another holder does no harm.
         let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);

@@ -18,6 +18,7 @@ mod write;
 use std::fs;
 use std::io;
 use std::os::unix::fs::PermissionsExt;
+use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -136,10 +137,19 @@ impl Repo {
             low_memory: options.low_memory,
         };
         let db = path.join("db");
-        let opened = match state {
-            State::Ready => RocksStore::open_existing(&db, options),
-            State::Unfinished => RocksStore::open(&db, options),
-        };
+        // Some milliseconds each, on a busy disk: at the same time.
+        let (opened, synced) = std::thread::scope(|scope| {
+            let synced = scope.spawn(|| lock.sync(&path));
+            let opened = match state {
+                State::Ready => RocksStore::open_existing(&db, options),
+                State::Unfinished => RocksStore::open(&db, options),
+            };
+            (
+                opened,
+                synced.join().unwrap_or_else(|panic| resume_unwind(panic)),
+            )
+        });
+        synced?;
         let store = |error| RepoError::Store {
             path: path.clone(),
             error,

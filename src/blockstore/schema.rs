@@ -29,6 +29,9 @@ pub(crate) const META: &str = "default";
 /// The three families that a block lives in: written in one batch, flushed together.
 pub(crate) const OF_BLOCKS: [&str; 3] = [BLOCKS, INDEX, LINKS];
 
+/// Every family.
+pub(crate) const ALL: [&str; 8] = [BLOCKS, INDEX, LINKS, KEEP, ROOTS, PEERS, PROVIDERS, META];
+
 /// What the index says of a block: one byte of [`Children`], then the size as a varint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Entry {

@@ -8,7 +8,7 @@ use std::path::Path;
 use super::RepoError;
 
 /// A locked repo; free again when dropped.
-pub(super) struct Lock(#[expect(dead_code, reason = "held, not used")] File);
+pub(super) struct Lock(File);
 
 impl Lock {
     /// Locks the repo in the directory `path`, or tells who has it.
@@ -36,10 +36,16 @@ impl Lock {
         }
         // Always of the same length: the next one leaves no digit of this one.
         let pid = format!("{:<10}\n", std::process::id());
-        // Synced like every file of a repo, so that nothing that is written after it can overtake it.
         lock.write_all(pid.as_bytes())
-            .and_then(|()| lock.sync_data())
             .map_err(RepoError::io("write", &file))?;
         Ok(Self(lock))
+    }
+
+    /// Syncs the pid. Nobody needs it after a crash, but a repo has no file that is written and not
+    /// synced, and no exception to remember. `path` is the repo's.
+    pub(super) fn sync(&self, path: &Path) -> Result<(), RepoError> {
+        self.0
+            .sync_data()
+            .map_err(RepoError::io("sync", &path.join("repo.lock")))
     }
 }
