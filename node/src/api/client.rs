@@ -38,6 +38,25 @@ pub struct Events {
     ended: bool,
 }
 
+/// Ends a conversation from anywhere: the server cancels its work, [`Events::next`] returns.
+#[derive(Debug)]
+pub struct Closer {
+    socket: UnixStream,
+}
+
+impl Closer {
+    /// Ends it.
+    pub fn close(&self) {
+        // It fails only where the other side has closed already.
+        let _ = self.socket.shutdown(std::net::Shutdown::Both);
+    }
+
+    /// Another one for the same conversation.
+    pub fn try_clone(&self) -> io::Result<Self> {
+        Ok(Self { socket: self.socket.try_clone()? })
+    }
+}
+
 /// Why a conversation could not go on.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -121,6 +140,11 @@ impl Client {
     )]
     pub fn next(&mut self) -> Result<Option<Event>, ClientError> {
         self.events.next()
+    }
+
+    /// A handle that ends the conversation, whoever waits in it.
+    pub fn closer(&self) -> io::Result<Closer> {
+        Ok(Closer { socket: self.sender.frames.socket()? })
     }
 
     /// The two directions, for two threads.

@@ -222,6 +222,11 @@ impl FrameWriter {
             .try_for_each(|part| self.frame(KIND_DATA, part, None, SendFlags::empty()))
     }
 
+    /// Another handle of the socket.
+    pub(super) fn socket(&self) -> io::Result<UnixStream> {
+        self.socket.try_clone()
+    }
+
     /// Ends both directions, whoever else holds them: readers and writers on both sides wake up.
     pub fn close(&self) {
         // It fails only where the other side has closed already.

@@ -1,0 +1,141 @@
+//! Verbs about content.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use store_config::{ByteSize, Duration};
+
+use super::swarm::Network;
+
+/// Add files and directories, and print their CIDs
+///
+/// A CID is printed when its bytes are safe on disk. Without a path, or with `-`, standard input is
+/// added. Directories are added with all that is in them, hidden entries aside.
+#[derive(Debug, Args)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a flag")]
+pub(crate) struct Add {
+    /// Files and directories; `-` is standard input
+    #[arg(value_name = "PATH")]
+    pub(crate) paths: Vec<PathBuf>,
+    /// How files become CIDs: unixfs-v1-2025, or unixfs-v0-2015 for the CIDs of old
+    #[arg(long, value_name = "NAME", default_value = "unixfs-v1-2025")]
+    pub(crate) profile: String,
+    /// Cut files at this size instead of the profile's: size-262144
+    #[arg(long, value_name = "size-N")]
+    pub(crate) chunker: Option<String>,
+    /// Put everything into one directory, so that names are kept
+    #[arg(short, long = "wrap-with-directory", visible_alias = "wrap")]
+    pub(crate) wrap: bool,
+    /// Add hidden entries, too: those whose name begins with a dot
+    #[arg(short = 'H', long)]
+    pub(crate) hidden: bool,
+    /// Add directories without entries
+    #[arg(short = 'E', long, value_name = "BOOL", num_args = 0..=1, require_equals = true)]
+    #[arg(default_value_t = true, default_missing_value = "true", action = clap::ArgAction::Set)]
+    pub(crate) empty_dirs: bool,
+    /// Add what symlinks point to instead of the symlinks
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true)]
+    #[arg(default_value_t = false, default_missing_value = "true", action = clap::ArgAction::Set)]
+    pub(crate) dereference_symlinks: bool,
+    /// Print the CIDs and store nothing
+    #[arg(short = 'n', long)]
+    pub(crate) only_hash: bool,
+    /// Store without pinning: what is not pinned may be removed when space is needed
+    #[arg(long)]
+    pub(crate) no_pin: bool,
+    /// A name for the pin, to find it again in `store pin ls`
+    #[arg(long, value_name = "TEXT", conflicts_with_all = ["no_pin", "only_hash"])]
+    pub(crate) name: Option<String>,
+    /// Print the CID alone
+    #[arg(
+        short,
+        long,
+        visible_alias = "quieter",
+        short_alias = 'Q',
+        conflicts_with = "json"
+    )]
+    pub(crate) quiet: bool,
+}
+
+/// Write content to disk, from this machine or from whoever has it
+///
+/// Started again after it was ended, it fetches what it does not have yet. It never writes over a file
+/// without --force, and never outside of the target.
+#[derive(Debug, Args)]
+pub(crate) struct Get {
+    /// A CID, CID/path/in/it, or a link of `store share`
+    #[arg(value_name = "CID|LINK")]
+    pub(crate) target: String,
+    /// Where to write to [default: ./<name or CID>]
+    #[arg(short, long, value_name = "PATH")]
+    pub(crate) output: Option<PathBuf>,
+    /// Replace what is there already
+    #[arg(short, long)]
+    pub(crate) force: bool,
+    #[command(flatten)]
+    pub(crate) wait: Wait,
+    #[command(flatten)]
+    pub(crate) network: Network,
+}
+
+/// Print a file, or a range of it
+#[derive(Debug, Args)]
+pub(crate) struct Cat {
+    /// A CID, CID/path/in/it, or a link of `store share`
+    #[arg(value_name = "CID|LINK")]
+    pub(crate) target: String,
+    /// Begin at this byte: 1048576 or 1MiB
+    #[arg(
+        short,
+        long,
+        value_name = "SIZE",
+        default_value = "0",
+        hide_default_value = true
+    )]
+    pub(crate) offset: ByteSize,
+    /// Print so many bytes [default: to the end]
+    #[arg(short, long, value_name = "SIZE")]
+    pub(crate) length: Option<ByteSize>,
+    #[command(flatten)]
+    pub(crate) wait: Wait,
+    #[command(flatten)]
+    pub(crate) network: Network,
+}
+
+/// List a directory
+#[derive(Debug, Args)]
+pub(crate) struct Ls {
+    /// A CID, CID/path/in/it, or a link of `store share`
+    #[arg(value_name = "CID|LINK")]
+    pub(crate) target: String,
+    /// Look at each entry, for its kind and exact size: one more block each
+    #[arg(short, long)]
+    pub(crate) long: bool,
+    #[command(flatten)]
+    pub(crate) wait: Wait,
+    #[command(flatten)]
+    pub(crate) network: Network,
+}
+
+/// Print a link by which others reach this node's copy
+///
+/// `store get LINK` needs nothing else: the link carries this node's addresses.
+#[derive(Debug, Args)]
+pub(crate) struct Share {
+    /// A CID, or CID/path/in/it
+    #[arg(value_name = "CID")]
+    pub(crate) target: String,
+    #[command(flatten)]
+    pub(crate) network: Network,
+}
+
+/// How long to wait.
+#[derive(Debug, Args)]
+pub(crate) struct Wait {
+    /// Give up when nothing new came for this long
+    #[arg(
+        help = "Give up when nothing new came for this long: 30s, 5m [default: exchange.stall_timeout, 1m]"
+    )]
+    #[arg(short, long, value_name = "DURATION")]
+    pub(crate) timeout: Option<Duration>,
+}

@@ -1,0 +1,87 @@
+//! Verbs about this machine.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+
+use super::content::Wait;
+use super::swarm::Network;
+
+/// What is kept
+#[derive(Debug, Subcommand)]
+pub(crate) enum Pin {
+    Add(PinAdd),
+    /// Keep it no longer
+    Rm {
+        /// The CID
+        #[arg(value_name = "CID")]
+        cid: String,
+    },
+    /// List the pins
+    Ls,
+}
+
+/// Fetch all of it, and keep it
+#[derive(Debug, Args)]
+pub(crate) struct PinAdd {
+    /// A CID, CID/path/in/it, or a link of `store share`
+    #[arg(value_name = "CID|LINK")]
+    pub(crate) target: String,
+    /// A name for the pin
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) name: Option<String>,
+    #[command(flatten)]
+    pub(crate) wait: Wait,
+    #[command(flatten)]
+    pub(crate) network: Network,
+}
+
+/// What is on this machine
+#[derive(Debug, Subcommand)]
+pub(crate) enum Repo {
+    /// Where the repo is, and how many blocks, bytes and pins it has
+    Stat,
+}
+
+/// Single blocks
+#[derive(Debug, Subcommand)]
+pub(crate) enum Block {
+    /// The size of a block; exit code 3 where this machine does not have it
+    Stat {
+        /// The CID
+        #[arg(value_name = "CID")]
+        cid: String,
+        /// Ask nobody else
+        #[arg(long, required = true)]
+        local: bool,
+    },
+}
+
+/// The settings
+#[derive(Debug, Subcommand)]
+pub(crate) enum Config {
+    /// Print the settings in effect, and where each comes from
+    Show {
+        /// Print the commented default file instead
+        #[arg(long)]
+        default: bool,
+    },
+    /// Print the path of the config file
+    Path,
+}
+
+/// Print a completion script: bash, zsh, fish, elvish, powershell
+#[derive(Debug, Args)]
+#[command(hide = true)]
+pub(crate) struct Completions {
+    /// The shell
+    pub(crate) shell: clap_complete::Shell,
+}
+
+/// Write man pages
+#[derive(Debug, Args)]
+#[command(hide = true)]
+pub(crate) struct Man {
+    /// The directory to write them to
+    pub(crate) dir: PathBuf,
+}

@@ -1,0 +1,161 @@
+//! [`Conversation`]: a command and whoever does its work: the process that holds the repo, or, where
+//! nobody does, this one.
+
+use std::time::Duration;
+
+use store::unixfs::Piece;
+use store_node::api::client::{Client, ClientError, Closer, Events, Sender};
+use store_node::api::message::{Event, Found, Item, Request};
+use store_node::node::{self, Host, Reached};
+
+use crate::args::Network;
+use crate::context::Context;
+use crate::exit::Error;
+use crate::interrupt;
+use crate::progress::Display;
+
+/// How often a command is begun anew that met a node which was about to end.
+const TRIES: u32 = 3;
+/// Other commands on this repo may have come to us for their work while we did ours: they get this long
+/// to end before we do. Ctrl-C ends the wait.
+const GUESTS_WITHIN: Duration = Duration::from_secs(24 * 3600);
+
+/// A command's conversation, its progress on the terminal, and the end of both.
+pub(crate) struct Conversation {
+    sender: Option<Sender>,
+    events: Events,
+    closer: Closer,
+    /// An event that was read already.
+    first: Option<Event>,
+    display: Display,
+    host: Option<Host>,
+}
+
+/// What a command is answered with.
+pub(crate) enum Answer {
+    /// The content has been found.
+    Found(Found),
+    /// A piece of it.
+    Piece(Piece),
+    /// One result.
+    Item(Item),
+}
+
+impl Conversation {
+    /// Begins with `request`. From here on Ctrl-C ends the command in order.
+    pub(crate) fn open(
+        context: &Context,
+        flags: Option<&Network>,
+        request: &Request,
+        doing: &'static str,
+    ) -> Result<Self, Error> {
+        let config = context.brief_config(flags);
+        let mut tries = TRIES;
+        loop {
+            let (mut client, host) = match node::reach(&context.repo, &config)? {
+                Reached::Guest(client) => (client, None),
+                Reached::Host(host) => (host.client()?, Some(host)),
+            };
+            let closer = client.closer().map_err(Error::io("use the socket"))?;
+            let ours = closer.try_clone().map_err(Error::io("use the socket"))?;
+            interrupt::on_signal(move |_| ours.close())?;
+            client.send(request)?;
+            let guest = host.is_none();
+            let first = match first_event(&mut client, request) {
+                Err(ClientError::Lost) if guest && tries > 1 && interrupt::came().is_none() => {
+                    tries -= 1;
+                    continue;
+                }
+                Err(_) if interrupt::came().is_some() => return Err(Error::Interrupted),
+                other => other?,
+            };
+            let (sender, events) = client.split();
+            let display = Display::new(doing);
+            return Ok(Self {
+                sender: Some(sender),
+                events,
+                closer,
+                first,
+                display,
+                host,
+            });
+        }
+    }
+
+    /// The sending half, for the steps of an add.
+    pub(crate) fn take_sender(&mut self) -> Sender {
+        self.sender.take().expect("taken once")
+    }
+
+    /// Waits for the next answer, and shows how far it is meanwhile; `None` when all is done.
+    pub(crate) fn next(&mut self) -> Result<Option<Answer>, Error> {
+        loop {
+            let event = match self.first.take() {
+                Some(event) => Some(event),
+                None => self.receive()?,
+            };
+            let Some(event) = event else { return Ok(None) };
+            match event {
+                Event::Progress(_) | Event::Waiting { .. } => self.display.show(&event),
+                Event::Found(found) => return Ok(Some(Answer::Found(found))),
+                Event::Piece(piece) => return Ok(Some(Answer::Piece(piece))),
+                Event::Item(item) => {
+                    self.display.clear();
+                    return Ok(Some(Answer::Item(item)));
+                }
+                Event::Done => {
+                    self.display.clear();
+                    return Ok(None);
+                }
+                Event::Failed(failure) => {
+                    self.display.clear();
+                    return Err(interrupted_or(failure));
+                }
+            }
+        }
+    }
+
+    /// Ends the conversation: whoever does the work stops.
+    pub(crate) fn hang_up(&self) {
+        self.closer.close();
+    }
+
+    fn receive(&mut self) -> Result<Option<Event>, Error> {
+        self.events.next().map_err(interrupted_or)
+    }
+}
+
+/// What breaks after Ctrl-C broke because of it.
+fn interrupted_or(error: impl Into<Error>) -> Error {
+    if interrupt::came().is_some() {
+        Error::Interrupted
+    } else {
+        error.into()
+    }
+}
+
+/// The first event, so that a command can be begun anew when there is none. An add has to say first
+/// what it adds.
+fn first_event(client: &mut Client, request: &Request) -> Result<Option<Event>, ClientError> {
+    if matches!(request, Request::Add(_)) {
+        return Ok(None);
+    }
+    client.next()
+}
+
+impl Drop for Conversation {
+    fn drop(&mut self) {
+        self.display.clear();
+        self.hang_up();
+        let Some(host) = self.host.take() else { return };
+        let grace = if interrupt::came().is_some() {
+            Duration::ZERO
+        } else {
+            GUESTS_WITHIN
+        };
+        interrupt::end_at_once();
+        if let Err(error) = host.shutdown(grace) {
+            tracing::warn!(%error, "the repo was not closed in order");
+        }
+    }
+}

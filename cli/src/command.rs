@@ -1,0 +1,44 @@
+//! One verb, one file: asks, and prints the answers.
+
+mod add;
+mod cat;
+mod config;
+mod get;
+mod init;
+mod ls;
+mod man;
+mod pin;
+mod run;
+mod share;
+mod stat;
+mod swarm;
+mod target;
+
+use crate::args::{Block, Command, Repo};
+use crate::context::Context;
+use crate::exit::Error;
+
+impl Command {
+    /// Runs the verb.
+    pub(crate) fn run(self, context: &mut Context) -> Result<(), Error> {
+        match self {
+            Self::Add(args) => add::run(args, context),
+            Self::Get(args) => get::run(&args, context),
+            Self::Cat(args) => cat::run(&args, context),
+            Self::Ls(args) => ls::run(&args, context),
+            Self::Share(args) => share::run(&args, context),
+            Self::Pin(args) => pin::run(&args, context),
+            Self::Run(args) => run::run(&args, context),
+            Self::Id => swarm::id(context),
+            Self::Peers => swarm::peers(context),
+            Self::Connect(args) => swarm::connect(&args, context),
+            Self::Providers(args) => swarm::providers(&args, context),
+            Self::Repo(Repo::Stat) => stat::repo(context),
+            Self::Block(Block::Stat { cid, local: _ }) => stat::block(&cid, context),
+            Self::Init => init::run(context),
+            Self::Config(args) => config::run(&args, context),
+            Self::Completions(args) => man::completions(&args, context),
+            Self::Man(args) => man::pages(&args),
+        }
+    }
+}

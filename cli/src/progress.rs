@@ -1,0 +1,167 @@
+//! How far a command is, on stderr when that is a terminal, else nowhere: bytes, rate, time left; or what
+//! it waits for.
+
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use store_node::api::message::{Event, Phase, Progress};
+
+/// How often the spinner turns, and the clock beside it.
+const TICK: Duration = Duration::from_millis(100);
+/// With a total that is known.
+const BAR: &str = "{msg:<11} {bar:28.cyan/dim} {decimal_bytes}/{decimal_total_bytes}  \
+                   {decimal_bytes_per_sec}  {eta} left{prefix}";
+/// Without.
+const COUNT: &str = "{spinner} {msg} {decimal_bytes}  {decimal_bytes_per_sec}  {elapsed}{prefix}";
+/// While there is nothing to count.
+const WAIT: &str = "{spinner} {msg}  {elapsed}";
+
+/// The line on the terminal.
+pub(crate) struct Display {
+    /// What is done: "adding".
+    doing: &'static str,
+    hidden: bool,
+    bar: Option<ProgressBar>,
+    shown: Shown,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Shown {
+    Nothing,
+    Wait,
+    Count,
+    Bar,
+}
+
+impl Display {
+    /// Nothing is shown before there is something to say, which short commands never have.
+    pub(crate) fn new(doing: &'static str) -> Self {
+        let hidden = ProgressDrawTarget::stderr().is_hidden();
+        Self {
+            doing,
+            hidden,
+            bar: None,
+            shown: Shown::Nothing,
+        }
+    }
+
+    /// Shows what an event says about how far it is.
+    pub(crate) fn show(&mut self, event: &Event) {
+        if self.hidden {
+            return;
+        }
+        match event {
+            Event::Progress(progress) => self.progress(progress),
+            Event::Waiting { phase, detail } => self.waiting(*phase, detail),
+            _ => {}
+        }
+    }
+
+    /// Takes the line away: what follows is a result.
+    pub(crate) fn clear(&mut self) {
+        if let Some(bar) = self.bar.take() {
+            bar.finish_and_clear();
+        }
+        self.shown = Shown::Nothing;
+    }
+
+    fn progress(&mut self, progress: &Progress) {
+        let shown = if progress.total.is_some() {
+            Shown::Bar
+        } else {
+            Shown::Count
+        };
+        let doing = self.doing;
+        let bar = self.line(shown);
+        bar.set_message(doing);
+        if let Some(total) = progress.total {
+            bar.set_length(total.max(progress.bytes));
+        }
+        bar.set_prefix(match (progress.peers, progress.files) {
+            (0, 0) => String::new(),
+            (0, files) => format!("  {files} files"),
+            (1, _) => "  from 1 peer".into(),
+            (peers, _) => format!("  from {peers} peers"),
+        });
+        bar.set_position(progress.bytes);
+    }
+
+    fn waiting(&mut self, phase: Phase, detail: &str) {
+        let bar = self.line(Shown::Wait);
+        bar.set_message(if detail.is_empty() {
+            phase.to_string()
+        } else {
+            format!("{phase}: {detail}")
+        });
+    }
+
+    /// The line, in the form that is needed now.
+    fn line(&mut self, shown: Shown) -> &ProgressBar {
+        let bar = self.bar.get_or_insert_with(|| {
+            let bar = ProgressBar::no_length();
+            bar.enable_steady_tick(TICK);
+            bar
+        });
+        if self.shown != shown {
+            let template = match shown {
+                Shown::Bar => BAR,
+                Shown::Count => COUNT,
+                Shown::Wait | Shown::Nothing => WAIT,
+            };
+            bar.set_style(style(template));
+            self.shown = shown;
+        }
+        bar
+    }
+}
+
+impl Drop for Display {
+    fn drop(&mut self) {
+        self.clear();
+    }
+}
+
+fn style(template: &str) -> ProgressStyle {
+    ProgressStyle::with_template(template)
+        .expect("the templates are constants, which a test parses")
+        .progress_chars("━╸─")
+        .tick_chars("⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏ ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn templates_parse() {
+        for template in [BAR, COUNT, WAIT] {
+            style(template);
+        }
+    }
+
+    #[test]
+    fn the_line_follows_the_events() {
+        let mut display = Display::new("adding");
+        display.hidden = false;
+        display.show(&Event::Waiting {
+            phase: Phase::Connecting,
+            detail: "2 known".into(),
+        });
+        assert_eq!(
+            display.bar.as_ref().unwrap().message(),
+            "connecting: 2 known"
+        );
+        display.show(&Event::Progress(Progress {
+            bytes: 5,
+            total: Some(9),
+            ..Progress::default()
+        }));
+        let bar = display.bar.clone().unwrap();
+        assert_eq!(
+            (bar.position(), bar.length(), bar.message()),
+            (5, Some(9), "adding".into())
+        );
+        display.clear();
+        assert!(display.bar.is_none());
+    }
+}
