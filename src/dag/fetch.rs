@@ -42,3 +42,61 @@ pub fn fetch(source: &dyn BlockSource, cids: &[Cid]) -> Result<Vec<Block>, Sourc
 pub(crate) fn fetch_one(source: &dyn BlockSource, cid: &Cid) -> Result<Block, SourceError> {
     Ok(fetch(source, std::slice::from_ref(cid))?.remove(0))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+
+    use bytes::Bytes;
+    use multihash::Multihash;
+
+    use super::*;
+    use crate::cid::{Codec, Version};
+
+    /// Gives what it has, whatever is asked, and remembers what was.
+    struct Given(Vec<Block>, RefCell<Vec<Cid>>);
+
+    impl BlockSource for Given {
+        fn blocks(&self, cids: &[Cid]) -> Result<Vec<Block>, SourceError> {
+            self.1.borrow_mut().extend(cids);
+            Ok(self.0.clone())
+        }
+    }
+
+    fn raw(bytes: &'static [u8]) -> Block {
+        Block::hash(Version::V1, Codec::Raw, Bytes::from_static(bytes)).unwrap()
+    }
+
+    fn inline(bytes: &[u8]) -> Cid {
+        Cid::new_v1(
+            Codec::Raw.code(),
+            Multihash::wrap(cid::IDENTITY, bytes).unwrap(),
+        )
+    }
+
+    #[test]
+    fn each_block_is_asked_for_once_and_inline_ones_never() {
+        let (a, b) = (raw(b"a"), raw(b"b"));
+        let source = Given(vec![b.clone(), a.clone()], RefCell::default());
+        let wanted = [*a.cid(), inline(b"x"), *b.cid(), *a.cid()];
+        let blocks = fetch(&source, &wanted).unwrap();
+        assert!(blocks.iter().map(Block::cid).eq(&wanted));
+        assert_eq!(blocks[1].data(), &Bytes::from_static(b"x"));
+        assert_eq!(source.1.take(), [*a.cid(), *b.cid()]);
+        assert_eq!(fetch(&source, &[inline(b"y")]).unwrap().len(), 1);
+        assert_eq!(source.1.take(), []);
+    }
+
+    #[test]
+    fn a_source_that_gives_something_else_is_an_error() {
+        let (a, b) = (raw(b"a"), raw(b"b"));
+        let fetch = |given: &[&Block]| {
+            let given = given.iter().copied().cloned().collect();
+            super::fetch(&Given(given, RefCell::default()), &[*a.cid()]).unwrap_err()
+        };
+        let unwanted = |error| matches!(error, SourceError::Dag(DagError::Unwanted { .. }));
+        assert!(unwanted(fetch(&[&b])));
+        assert!(unwanted(fetch(&[&a, &a])));
+        assert!(matches!(fetch(&[]), SourceError::NotFound { .. }));
+    }
+}
