@@ -14,8 +14,13 @@ use crate::block::Block;
 use crate::cid::Cid;
 use crate::dag::{BlockSource, DagError, Link, SourceError, fetch, fetch_one};
 
-/// Shards that are asked for at once: as many as the hash verifies side by side.
-const WINDOW: usize = 16;
+/// Shards that are asked for at once: each waits for a round trip to whoever has them. A directory of
+/// a million entries has about 100,000 of them, of some 10 KiB in the upper levels and 1 KiB below.
+const WINDOW: usize = 64;
+
+/// Memory for what waits for its turn, in bytes; above it, shards are asked for one by one. A directory
+/// that keeps it is either hostile or has names of many KiB.
+const HELD_MAX: usize = 4 << 20;
 
 /// An entry of a directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,8 +44,8 @@ pub struct Entries<'a> {
     source: &'a dyn BlockSource,
     /// What is still to come, the next one last.
     pending: Vec<Part>,
-    /// How many of them are [`Part::Block`].
-    ready: usize,
+    /// Bytes of memory that they take.
+    held: usize,
 }
 
 enum Part {
@@ -50,11 +55,16 @@ enum Part {
         cid: Cid,
         place: Place,
     },
-    /// A shard that has come, and waits for its turn.
-    Block {
-        block: Block,
-        place: Place,
-    },
+}
+
+impl Part {
+    fn size(&self) -> usize {
+        let name = match self {
+            Self::Entry(entry) => entry.name.as_bytes().len(),
+            Self::Shard { .. } => 0,
+        };
+        size_of::<Self>() + name
+    }
 }
 
 /// Calls `each` with every entry of the directory `cid`, until one of them fails.
@@ -77,17 +87,13 @@ impl<'a> Entries<'a> {
         let mut entries = Self {
             source,
             pending: Vec::new(),
-            ready: 0,
+            held: 0,
         };
         match Node::decode(root)? {
             Node::Pb { node, data } if data.kind == Kind::Directory => {
                 check_distinct(root.cid(), &node.links)?;
-                entries.pending.extend(
-                    node.links
-                        .into_iter()
-                        .rev()
-                        .map(|link| Part::Entry(link.into())),
-                );
+                let links = node.links.into_iter().rev();
+                links.for_each(|link| entries.push(Part::Entry(link.into())));
             }
             node if node.kind() == Kind::HamtShard => entries.expand(root, Place::ROOT)?,
             other => return Err(other.unexpected(root.cid(), "a directory")),
@@ -103,22 +109,21 @@ impl<'a> Entries<'a> {
 
     fn read(&mut self) -> Result<Option<DirEntry>, SourceError> {
         while let Some(part) = self.pending.pop() {
+            self.held -= part.size();
             match part {
                 Part::Entry(entry) => return Ok(Some(entry)),
-                Part::Block { block, place } => {
-                    self.ready -= 1;
-                    self.expand(&block, place)?;
-                }
-                Part::Shard { .. } => {
-                    self.pending.push(part);
-                    self.fetch()?;
-                }
+                Part::Shard { cid, place } => self.fetch(cid, place)?,
             }
         }
         Ok(None)
     }
 
-    /// Puts the children of a shard in its place.
+    fn push(&mut self, part: Part) {
+        self.held += part.size();
+        self.pending.push(part);
+    }
+
+    /// Puts the children of a shard before all that is pending.
     fn expand(&mut self, block: &Block, place: Place) -> Result<(), DagError> {
         let cid = block.cid();
         let shard = match Node::decode(block)? {
@@ -129,38 +134,53 @@ impl<'a> Entries<'a> {
             let reason = "a shard without entries inside a directory".into();
             return Err(DagError::Inconsistent { cid: *cid, reason });
         }
-        let first = self.pending.len();
-        self.pending
-            .extend(shard.children().map(|child| match child {
+        for child in shard.children().rev() {
+            self.push(match child {
                 Child::Entry(link) => Part::Entry(link.clone().into()),
                 Child::Shard { link, place } => Part::Shard {
                     cid: link.cid,
                     place: *place,
                 },
-            }));
-        self.pending[first..].reverse();
+            });
+        }
         Ok(())
     }
 
-    /// Asks for the next shard, and with it for those after it.
-    fn fetch(&mut self) -> Result<(), SourceError> {
-        let room = WINDOW.saturating_sub(self.ready).max(1);
-        let shard = |(at, part): (usize, &Part)| match part {
-            Part::Shard { cid, place } => Some((at, *cid, *place)),
-            _ => None,
-        };
-        let wanted: Vec<_> = self
+    /// Asks for the shard that is next, together with those after it, and puts what is in each in
+    /// its place.
+    fn fetch(&mut self, cid: Cid, place: Place) -> Result<(), SourceError> {
+        let ahead = if self.held < HELD_MAX { WINDOW - 1 } else { 0 };
+        let is_shard = |part: &Part| matches!(part, Part::Shard { .. });
+        let shards = self
             .pending
             .iter()
             .enumerate()
             .rev()
-            .filter_map(shard)
-            .take(room)
-            .collect();
-        let cids: Vec<Cid> = wanted.iter().map(|(_, cid, _)| *cid).collect();
-        for ((at, _, place), block) in wanted.into_iter().zip(fetch(self.source, &cids)?) {
-            self.ready += 1;
-            self.pending[at] = Part::Block { block, place };
+            .filter(|(_, part)| is_shard(part));
+        let from = shards
+            .take(ahead)
+            .last()
+            .map_or(self.pending.len(), |(at, _)| at);
+        let mut parts = self.pending.split_off(from);
+        self.held -= parts
+            .iter()
+            .filter(|part| is_shard(part))
+            .map(Part::size)
+            .sum::<usize>();
+        parts.push(Part::Shard { cid, place });
+        let cids = parts.iter().rev().filter_map(|part| match part {
+            Part::Shard { cid, .. } => Some(*cid),
+            Part::Entry(_) => None,
+        });
+        let mut blocks = fetch(self.source, &cids.collect::<Vec<_>>())?;
+        for part in parts {
+            match part {
+                Part::Entry(_) => self.pending.push(part),
+                Part::Shard { place, .. } => {
+                    let block = blocks.pop().expect("one block for each shard");
+                    self.expand(&block, place)?;
+                }
+            }
         }
         Ok(())
     }

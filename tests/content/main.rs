@@ -7,3 +7,4 @@ mod corpus;
 mod fixture;
 mod hostile;
 mod ranges;
+mod roundtrip;

@@ -83,7 +83,7 @@ impl Shard {
 
     /// Its children, by the hash of their names.
     #[must_use]
-    pub fn children(&self) -> impl ExactSizeIterator<Item = &Child> {
+    pub fn children(&self) -> impl ExactSizeIterator<Item = &Child> + DoubleEndedIterator {
         self.children.iter().map(|(_, child)| child)
     }
 
