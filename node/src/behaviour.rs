@@ -1,5 +1,5 @@
 //! The protocols that a node speaks, and their settings. Where a setting differs from libp2p's default,
-//! the reason stands beside it (`reference` in docs/decisions, GHSA and issue numbers where there are).
+//! the reason stands beside it.
 
 use std::time::Duration;
 

@@ -138,7 +138,11 @@ fn explain(asked: &Multiaddr, error: &TransportError<io::Error>) -> NetworkError
                 .to_owned(),
             io::ErrorKind::Unsupported,
         ),
-        TransportError::Other(error) => (innermost(error), kind_of(error)),
+        TransportError::Other(error) => {
+            let reason = error.to_string();
+            let kind = system_kind(&reason).unwrap_or(error.kind());
+            (reason, kind)
+        }
     };
     NetworkError::Listen {
         address: asked.clone(),
@@ -147,31 +151,10 @@ fn explain(asked: &Multiaddr, error: &TransportError<io::Error>) -> NetworkError
     }
 }
 
-/// libp2p wraps the system's error several times; the innermost says what happened.
-fn system_error(error: &io::Error) -> Option<&io::Error> {
-    let mut current: Option<&(dyn std::error::Error + 'static)> = Some(error);
-    let mut found = None;
-    while let Some(error) = current {
-        if let Some(io) = error.downcast_ref::<io::Error>() {
-            if io.raw_os_error().is_some() {
-                return Some(io);
-            }
-            found = found.or(Some(io));
-            current = io
-                .get_ref()
-                .map(|inner| inner as _)
-                .or_else(|| error.source());
-        } else {
-            current = error.source();
-        }
-    }
-    found
-}
-
-fn innermost(error: &io::Error) -> String {
-    system_error(error).unwrap_or(error).to_string()
-}
-
-fn kind_of(error: &io::Error) -> io::ErrorKind {
-    system_error(error).map_or(error.kind(), io::Error::kind)
+/// The kind of the system's error with this text. libp2p wraps that error in layers that hide it from
+/// [`std::error::Error::source`]; its text alone comes through, with its number at the end.
+fn system_kind(text: &str) -> Option<io::ErrorKind> {
+    let (_, number) = text.rsplit_once("(os error ")?;
+    let code = number.strip_suffix(')')?.parse().ok()?;
+    Some(io::Error::from_raw_os_error(code).kind())
 }

@@ -101,13 +101,16 @@ impl Peers {
     /// Whom to look for from the start.
     pub(crate) fn seek(&mut self, bootstrap: Vec<Multiaddr>, remembered: Remembered) {
         let now = Instant::now();
+        for (peer, known) in remembered {
+            self.table.restore(peer, known);
+        }
         for address in bootstrap {
+            if let Some(peer) = address::peer_of(&address) {
+                self.heard(peer, std::slice::from_ref(&address), None);
+            }
             if address::peer_of(&address) != Some(self.local) {
                 self.targets.bootstrap(address, now);
             }
-        }
-        for (peer, known) in remembered {
-            self.table.restore(peer, known);
         }
         for peer in self.table.latest(REDIALED) {
             self.targets.try_peer(peer, REDIALS, now);

@@ -45,6 +45,8 @@ impl Writer {
         let (done, written) = oneshot::channel();
         tokio::task::spawn_blocking(move || {
             write(&repo, changes);
+            // Whoever waits may want to open it again.
+            drop(repo);
             // Who does not wait for it does not care.
             let _ = done.send(());
         });
