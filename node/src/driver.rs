@@ -2,33 +2,23 @@
 //! understands it, a command of the handle to the service that does it. No map, no decision and no
 //! disk access is here (I4); every queue that leads here is bounded (I5).
 
-use std::sync::Arc;
+mod start;
+
 use std::time::Duration;
 
 use futures::StreamExt;
-use libp2p::identity::Keypair;
-use libp2p::swarm::{self, Swarm, SwarmEvent};
-use store::repo::Repo;
-use tokio::sync::{broadcast, mpsc, oneshot};
-use tokio::time::{Interval, MissedTickBehavior};
+use libp2p::swarm::{Swarm, SwarmEvent};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::Interval;
 
-use crate::behaviour::{Behaviour, BehaviourEvent, IDLE_TIMEOUT};
+use crate::behaviour::{Behaviour, BehaviourEvent};
 use crate::command::Command;
-use crate::discovery::store::ProviderStore;
 use crate::discovery::{self, Discovery};
 use crate::gossip::Gossip;
 use crate::listen::Listeners;
-use crate::network::{Inbound, NetworkConfig, NetworkError, NetworkEvent};
-use crate::peers::{self, Peers};
+use crate::peers::Peers;
 use crate::requests::Requests;
-use crate::transport;
-use crate::writer::{Writer, Written};
-
-/// How often the services look at their clocks.
-const TICK: Duration = Duration::from_secs(1);
-
-/// Listening begins at once or not at all.
-const LISTEN_TIMEOUT: Duration = Duration::from_secs(5);
+use crate::writer::Written;
 
 /// How long connections have to close, and then records to reach the disk, at the end.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
@@ -50,67 +40,6 @@ pub(crate) struct Driver {
 }
 
 impl Driver {
-    /// Joins the swarm: returns when all listening addresses are there.
-    pub(crate) async fn start(
-        config: NetworkConfig,
-        repo: Arc<Repo>,
-        keypair: Keypair,
-        commands: mpsc::Receiver<Command>,
-        inbound: mpsc::Sender<Inbound>,
-        events: broadcast::Sender<NetworkEvent>,
-    ) -> Result<Self, NetworkError> {
-        let local = keypair.public().to_peer_id();
-        let metrics = config.metrics.clone();
-        let memory = Memory::load(Arc::clone(&repo)).await?;
-        let (writer, written) = Writer::start(repo, metrics.clone());
-        let store = ProviderStore::new(local, &memory.roots, memory.providers, writer.clone());
-        let mut swarm = Swarm::new(
-            transport::build(config.transport, &keypair)?,
-            Behaviour::new(&config, &keypair, store)?,
-            local,
-            swarm::Config::with_tokio_executor().with_idle_connection_timeout(IDLE_TIMEOUT),
-        );
-        let listeners = Listeners::start(&mut swarm, &config.listen, events.clone())?;
-        let network = config.network;
-        let mut peers = Peers::new(
-            network.clone(),
-            local,
-            events,
-            writer.clone(),
-            metrics.clone(),
-        );
-        peers.seek(config.bootstrap, memory.peers);
-        let mut tick = tokio::time::interval(TICK);
-        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut driver = Self {
-            swarm,
-            commands,
-            tick,
-            listeners,
-            peers,
-            discovery: Discovery::new(local, memory.roots, writer, metrics.clone()),
-            gossip: Gossip::new(&network),
-            requests: Requests::new(inbound, metrics),
-            written,
-        };
-        driver.listen().await?;
-        Ok(driver)
-    }
-
-    /// Serves events until every listener has its address.
-    async fn listen(&mut self) -> Result<(), NetworkError> {
-        let deadline = tokio::time::Instant::now() + LISTEN_TIMEOUT;
-        while let Some(address) = self.listeners.awaited().cloned() {
-            let event = tokio::time::timeout_at(deadline, self.swarm.select_next_some()).await;
-            let late = |_| NetworkError::ListenTimeout {
-                address,
-                after: LISTEN_TIMEOUT,
-            };
-            self.on_swarm_event(event.map_err(late)?);
-        }
-        Ok(())
-    }
-
     /// Runs until somebody shuts it down, or the last handle is gone.
     pub(crate) async fn run(mut self) {
         let done = loop {
@@ -274,27 +203,5 @@ impl Driver {
         if tokio::time::timeout(CLOSE_TIMEOUT, written).await.is_err() {
             tracing::warn!("what was learned of the swarm was not written in time");
         }
-    }
-}
-
-/// What the repo remembers of the swarm.
-struct Memory {
-    peers: peers::Remembered,
-    providers: discovery::store::Remembered,
-    roots: Vec<libp2p::kad::RecordKey>,
-}
-
-impl Memory {
-    async fn load(repo: Arc<Repo>) -> Result<Self, NetworkError> {
-        let load = move || {
-            Ok(Self {
-                peers: peers::load(&repo)?,
-                providers: discovery::store::load(&repo)?,
-                roots: discovery::load_roots(&repo)?,
-            })
-        };
-        tokio::task::spawn_blocking(load)
-            .await
-            .expect("loading does not panic")
     }
 }

@@ -1,0 +1,118 @@
+//! How a [`Driver`] comes to be: what the repo remembers is read beside the async threads, the swarm
+//! is built, and every listening address is there before anybody gets a handle.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::StreamExt;
+use libp2p::identity::Keypair;
+use libp2p::kad::RecordKey;
+use libp2p::swarm::{self, Swarm};
+use store::repo::Repo;
+use tokio::sync::{broadcast, mpsc};
+use tokio::time::MissedTickBehavior;
+
+use super::Driver;
+use crate::behaviour::{Behaviour, IDLE_TIMEOUT};
+use crate::command::Command;
+use crate::discovery::store::ProviderStore;
+use crate::discovery::{self, Discovery};
+use crate::gossip::Gossip;
+use crate::listen::Listeners;
+use crate::network::{Inbound, NetworkConfig, NetworkError, NetworkEvent};
+use crate::peers::{self, Peers};
+use crate::requests::Requests;
+use crate::transport;
+use crate::writer::Writer;
+
+/// How often the services look at their clocks.
+const TICK: Duration = Duration::from_secs(1);
+
+/// Listening begins at once or not at all.
+const LISTEN_TIMEOUT: Duration = Duration::from_secs(5);
+
+impl Driver {
+    /// Joins the swarm: returns when all listening addresses are there.
+    pub(crate) async fn start(
+        config: NetworkConfig,
+        repo: Arc<Repo>,
+        keypair: Keypair,
+        commands: mpsc::Receiver<Command>,
+        inbound: mpsc::Sender<Inbound>,
+        events: broadcast::Sender<NetworkEvent>,
+    ) -> Result<Self, NetworkError> {
+        let local = keypair.public().to_peer_id();
+        let metrics = config.metrics.clone();
+        let memory = Memory::load(Arc::clone(&repo)).await?;
+        let (writer, written) = Writer::start(repo, metrics.clone());
+        let store = ProviderStore::new(local, &memory.roots, memory.providers, writer.clone());
+        let mut swarm = Swarm::new(
+            transport::build(config.transport, &keypair)?,
+            Behaviour::new(&config, &keypair, store)?,
+            local,
+            swarm::Config::with_tokio_executor().with_idle_connection_timeout(IDLE_TIMEOUT),
+        );
+        let listeners = Listeners::start(&mut swarm, &config.listen, events.clone())?;
+        let network = config.network;
+        let mut peers = Peers::new(
+            network.clone(),
+            local,
+            events,
+            writer.clone(),
+            metrics.clone(),
+        );
+        peers.seek(config.bootstrap, memory.peers);
+        let mut tick = tokio::time::interval(TICK);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut driver = Self {
+            swarm,
+            commands,
+            tick,
+            listeners,
+            peers,
+            discovery: Discovery::new(local, memory.roots, writer, metrics.clone()),
+            gossip: Gossip::new(&network),
+            requests: Requests::new(inbound, metrics),
+            written,
+        };
+        driver.listen().await?;
+        Ok(driver)
+    }
+
+    /// Serves events until every listener has its address.
+    async fn listen(&mut self) -> Result<(), NetworkError> {
+        let deadline = tokio::time::Instant::now() + LISTEN_TIMEOUT;
+        while let Some(address) = self.listeners.awaited().cloned() {
+            let event = tokio::time::timeout_at(deadline, self.swarm.select_next_some()).await;
+            let late = |_| NetworkError::ListenTimeout {
+                address,
+                after: LISTEN_TIMEOUT,
+            };
+            self.on_swarm_event(event.map_err(late)?);
+        }
+        Ok(())
+    }
+}
+
+/// What the repo remembers of the swarm.
+struct Memory {
+    peers: peers::Remembered,
+    providers: discovery::store::Remembered,
+    roots: Vec<RecordKey>,
+}
+
+impl Memory {
+    /// Reads it, beside the async threads.
+    async fn load(repo: Arc<Repo>) -> Result<Self, NetworkError> {
+        let load = move || {
+            Ok(Self {
+                peers: peers::load(&repo)?,
+                providers: discovery::store::load(&repo)?,
+                roots: discovery::load_roots(&repo)?,
+            })
+        };
+        tokio::task::spawn_blocking(load)
+            .await
+            .expect("loading does not panic")
+    }
+}
