@@ -5,6 +5,8 @@
 
 mod config;
 mod error;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,0 +1,6 @@
+//! Whole nodes in one process, over the memory transport and over loopback sockets.
+
+mod discovery;
+mod exchange;
+mod fixture;
+mod lifecycle;
