@@ -18,7 +18,7 @@ use store::repo::Repo;
 use store::{Cid, wire};
 use tokio::sync::{broadcast, mpsc, oneshot};
 
-pub use self::config::{NetworkConfig, NetworkName, Role};
+pub use self::config::{BadName, NetworkConfig, NetworkName, Role};
 pub use self::error::{ConnectError, NetworkError, RequestError};
 use crate::address;
 use crate::command::Command;

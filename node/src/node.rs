@@ -1,15 +1,46 @@
-//! What a process that holds a repo is made of.
+//! [`Node`]: the composition root of `store run`. What it is made of starts here, in order, and ends
+//! here, in the other order.
 
 mod host;
+mod joined;
+mod joining;
 
-use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use std::{fmt, io};
 
-use store::repo::RepoError;
+use libp2p::{Multiaddr, PeerId};
+use store::repo::{Repo, RepoError};
+use store_config::Config;
+use tokio::runtime::{Builder, Runtime};
 
 pub use self::host::{Host, ReachError, Reached, reach};
+pub use self::joined::Joined;
+pub(crate) use self::joining::Joining;
+use crate::identity::IdentityError;
+use crate::metrics::http;
+use crate::network::{NetworkError, Role};
+use crate::service::Service;
 
 /// Program and version, as peers and users are told it.
 pub const AGENT: &str = concat!("store/", env!("CARGO_PKG_VERSION"));
+
+/// How long commands that run may go on when the node is told to end. With what follows them (hanging
+/// up, the swarm's goodbye, a last flush) it ends within [`SHUTDOWN`].
+const COMMANDS_END: Duration = Duration::from_secs(1);
+/// A node that is told to end has ended after this.
+pub const SHUTDOWN: Duration = Duration::from_secs(10);
+/// How long blocking tasks may take to notice the end.
+const TASKS_END: Duration = Duration::from_secs(1);
+
+/// A running node.
+pub struct Node {
+    host: Host,
+    joined: Arc<Joined>,
+    metrics: Option<http::Server>,
+    runtime: Runtime,
+}
 
 /// Why a node could not start.
 #[derive(Debug, thiserror::Error)]
@@ -18,6 +49,18 @@ pub enum NodeError {
     /// The repo.
     #[error(transparent)]
     Repo(#[from] RepoError),
+    /// The node's key.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    /// The swarm.
+    #[error(transparent)]
+    Network(#[from] NetworkError),
+    /// The network's name.
+    #[error(transparent)]
+    Name(#[from] crate::network::BadName),
+    /// The metrics.
+    #[error(transparent)]
+    Metrics(#[from] http::ServeError),
     /// The socket for commands.
     #[error("cannot listen for commands on repo `{}`: {error}", .repo.display())]
     Socket {
@@ -26,4 +69,84 @@ pub enum NodeError {
         /// What the system said.
         error: io::Error,
     },
+    /// No threads.
+    #[error("cannot start the node's threads: {0}")]
+    Threads(io::Error),
+    /// It has ended already.
+    #[error("the node is ending")]
+    Ending,
+}
+
+impl fmt::Debug for Node {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Node").field("joined", &self.joined).finish_non_exhaustive()
+    }
+}
+
+impl Node {
+    /// Starts a node on `repo`: it listens, serves and announces when this returns.
+    pub fn start(config: Config, repo: Repo) -> Result<Self, NodeError> {
+        let repo = Arc::new(repo);
+        let runtime = runtime()?;
+        let joined = Arc::new(runtime.block_on(Joined::start(&config, &repo, Role::Storage))?);
+        let metrics = match config.metrics.address.0 {
+            Some(address) => Some(runtime.block_on(joined.serve_metrics(address))?),
+            None => None,
+        };
+        let service = Service::with_node(Arc::clone(&repo), config, Arc::clone(&joined));
+        // Last: a command that gets through finds everything running.
+        let host = Host::serve(repo, service)?;
+        Ok(Self { host, joined, metrics, runtime })
+    }
+
+    /// Its peer id.
+    #[must_use]
+    pub fn peer_id(&self) -> PeerId {
+        self.joined.peer_id()
+    }
+
+    /// Where it listens, with its `/p2p/PEER` at the end.
+    #[must_use]
+    pub fn addresses(&self) -> Vec<Multiaddr> {
+        self.joined.addresses()
+    }
+
+    /// Where its metrics are, if they are served.
+    #[must_use]
+    pub fn metrics_address(&self) -> Option<SocketAddr> {
+        self.metrics.as_ref().map(http::Server::address)
+    }
+
+    /// Waits for `end`, in the node's runtime; returns `None` if the swarm ended by itself before.
+    pub fn run_until<T>(&self, end: impl Future<Output = T>) -> Option<T> {
+        self.runtime.block_on(async {
+            tokio::select! {
+                ended = end => Some(ended),
+                () = self.joined.closed() => None,
+            }
+        })
+    }
+
+    /// Ends it within [`SHUTDOWN`]: commands, then the swarm, then the repo.
+    pub fn shutdown(self) -> Result<(), NodeError> {
+        let begun = Instant::now();
+        let Self { host, joined, metrics, runtime } = self;
+        drop(metrics);
+        let repo = host.stop_serving(COMMANDS_END);
+        runtime.block_on(joined.shutdown());
+        drop(joined);
+        runtime.shutdown_timeout(TASKS_END);
+        host::close(repo)?;
+        tracing::info!(elapsed_ms = begun.elapsed().as_millis(), "the node has ended");
+        Ok(())
+    }
+}
+
+/// The runtime of a network.
+fn runtime() -> Result<Runtime, NodeError> {
+    Builder::new_multi_thread()
+        .thread_name("node")
+        .enable_all()
+        .build()
+        .map_err(NodeError::Threads)
 }

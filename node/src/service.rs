@@ -4,31 +4,38 @@
 //! Every verb runs on the thread of its conversation and may block there. None goes on for a client
 //! that has gone: what takes long runs under [`watch`](crate::api::conversation::watch).
 
+
 mod failure;
+mod get;
+mod peers;
 mod pin;
+mod share;
+mod source;
 mod stat;
+mod target;
 
 use std::fmt;
 use std::sync::Arc;
 
+use store::Cid;
+use store::records::Family;
 use store::repo::Repo;
 use store_config::Config;
 
-use crate::api::conversation::{Conversation, failure};
-use crate::api::message::{Failure, FailureKind, Request};
+use crate::api::conversation::Conversation;
+use crate::api::message::{Failure, Request};
+use crate::node::{Joined, Joining};
 
 /// Answers commands.
 pub struct Service {
     repo: Arc<Repo>,
-    #[expect(dead_code, reason = "the verbs that need a network come next")]
     config: Config,
+    joining: Joining,
 }
 
 impl fmt::Debug for Service {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Service")
-            .field("repo", &self.repo.path())
-            .finish_non_exhaustive()
+        f.debug_struct("Service").field("repo", &self.repo.path()).finish_non_exhaustive()
     }
 }
 
@@ -36,7 +43,13 @@ impl Service {
     /// For a command without a node: joins the network, as a client, when a verb needs it.
     #[must_use]
     pub fn local(repo: Arc<Repo>, config: Config) -> Self {
-        Self { repo, config }
+        Self { repo, config, joining: Joining::when_needed() }
+    }
+
+    /// For a node that has joined the network.
+    #[must_use]
+    pub fn with_node(repo: Arc<Repo>, config: Config, joined: Arc<Joined>) -> Self {
+        Self { repo, config, joining: Joining::already(joined) }
     }
 
     /// Does what `request` asks for. Its answers go to the conversation; the caller ends it with the
@@ -44,9 +57,35 @@ impl Service {
     pub fn answer(&self, request: Request, conversation: &mut Conversation) -> Result<(), Failure> {
         let speaker = conversation.speaker().clone();
         match request {
+            Request::Add(_) => Err(crate::api::conversation::failure(crate::api::message::FailureKind::Error, "not built yet")),
+            Request::Get(content) => self.get(&content, &speaker),
+            Request::Cat(cat) => self.cat(&cat, &speaker),
+            Request::Ls(ls) => self.ls(&ls, &speaker),
+            Request::Share(share) => self.share(&share, &speaker),
             Request::Pin(request) => self.pin(request, &speaker),
+            Request::Swarm(request) => self.swarm(request, &speaker),
             Request::Stat(request) => self.stat(&request, &speaker),
-            _ => Err(failure(FailureKind::Error, "this command is not built yet")),
         }
+    }
+
+    /// Leaves the network, if a verb has joined it. Bounded.
+    pub fn leave(&self) {
+        self.joining.leave();
+    }
+
+    /// The network, joining it if need be.
+    fn join(&self) -> Result<Arc<Joined>, Failure> {
+        Ok(self.joining.join(&self.config, &self.repo)?)
+    }
+
+    /// Lets others find `root` here: from now on where a network runs, else from the next
+    /// `store run` on.
+    fn offer(&self, root: Cid) -> Result<(), Failure> {
+        if let Some(joined) = self.joining.current() {
+            joined.provide(root);
+        } else {
+            self.repo.records(Family::Roots).put(&root.to_bytes(), &[])?;
+        }
+        Ok(())
     }
 }

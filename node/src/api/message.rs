@@ -84,7 +84,7 @@ pub struct Cat {
 /// Which entries.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ls {
-    /// The directory (a file lists nothing).
+    /// The directory.
     pub content: Content,
     /// Look at each entry, for its kind and exact size: one more block each.
     pub resolve: bool,
@@ -278,6 +278,16 @@ pub enum Kind {
     Symlink,
 }
 
+impl Display for Kind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::File => "file",
+            Self::Directory => "directory",
+            Self::Symlink => "symlink",
+        })
+    }
+}
+
 /// One answer. In `--json` output these stand as they are.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -330,7 +340,7 @@ pub struct DirEntry {
     pub tsize: u64,
     /// What it is; only with [`Ls::resolve`].
     pub kind: Option<Kind>,
-    /// Bytes of the file; only with [`Ls::resolve`].
+    /// Bytes of the file or of the symlink's target; only with [`Ls::resolve`].
     pub size: Option<u64>,
 }
 

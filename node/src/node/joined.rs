@@ -15,10 +15,9 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::NodeError;
-use crate::exchange::{Exchange, ExchangeConfig, Session, SessionOptions};
 use crate::identity;
 use crate::metrics::{Metrics, http};
-use crate::network::{ConnectError, Network, NetworkConfig, ProviderRecord, Role};
+use crate::network::{ConnectError, Inbound, Network, NetworkConfig, ProviderRecord, Role};
 
 /// Requests of others that wait to be looked at; the swarm answers Busy beyond. The exchange's server
 /// takes one within microseconds, to answer or to refuse it.
@@ -29,8 +28,9 @@ const INBOUND: usize = 256;
 pub struct Joined {
     handle: Handle,
     network: Network,
-    exchange: Exchange,
     metrics: Metrics,
+    /// Nobody answers these yet.
+    _inbound: mpsc::Receiver<Inbound>,
 }
 
 impl Joined {
@@ -50,10 +50,7 @@ impl Joined {
             ..NetworkConfig::default()
         };
         let network = Network::start(network, Arc::clone(repo), keypair, requests).await?;
-        let blocks = Arc::clone(repo.blocks());
-        let exchange =
-            Exchange::start(network.clone(), blocks, inbound, ExchangeConfig::from(&config.exchange));
-        Ok(Self { handle: Handle::current(), network, exchange, metrics })
+        Ok(Self { handle: Handle::current(), network, metrics, _inbound: inbound })
     }
 
     /// Our peer id.
@@ -105,13 +102,6 @@ impl Joined {
             // How it ends does not matter: what was found has been handed out.
             let _ = cancel.run_until_cancelled(lookup).await;
         });
-    }
-
-    /// Opens a download of `root`.
-    #[must_use]
-    pub fn open(&self, root: Cid, options: SessionOptions) -> Session {
-        let _runtime = self.handle.enter();
-        self.exchange.open(root, options)
     }
 
     /// Announces `root`, now and from now on.

@@ -3,6 +3,7 @@
 
 use store::blockstore::StoreError;
 use store::dag::{DagError, SourceError};
+use store::dag::path::ResolveError;
 use store::repo::RepoError;
 
 use crate::api::conversation::failure;
@@ -40,6 +41,15 @@ impl From<SourceError> for Failure {
 impl From<DagError> for Failure {
     fn from(error: DagError) -> Self {
         failure(FailureKind::Corrupt, error.to_string())
+    }
+}
+
+impl From<ResolveError> for Failure {
+    fn from(error: ResolveError) -> Self {
+        match error {
+            ResolveError::Source(error) => error.into(),
+            other => failure(FailureKind::NotFound, other.to_string()),
+        }
     }
 }
 

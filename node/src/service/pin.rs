@@ -1,20 +1,62 @@
 //! `pin add`, `pin rm`, `pin ls`.
 
-use store::Cid;
+use std::time::{SystemTime, UNIX_EPOCH};
 
-use super::Service;
+use store::Cid;
+use store::blockstore::Blockstore;
+use store::dag::path::resolve;
+use store::dag::{BlockSource, Walk};
+
+use super::source::Source;
+use super::{Service, target};
 use crate::api::conversation::{Speaker, failure};
-use crate::api::message::{Failure, FailureKind, Item, Pin, PinRequest};
+use crate::api::message::{Content, Failure, FailureKind, Item, Pin, PinRequest};
+
+/// Blocks that a walk asks for at once: sixteen are hashed together.
+const BATCH: usize = 16;
 
 impl Service {
     pub(super) fn pin(&self, request: PinRequest, speaker: &Speaker) -> Result<(), Failure> {
         match request {
-            PinRequest::Add { .. } => {
-                Err(failure(FailureKind::Error, "this command is not built yet"))
-            }
+            PinRequest::Add { content, name } => self.pin_add(&content, name, speaker),
             PinRequest::Rm { cid } => self.pin_rm(&cid, speaker),
             PinRequest::Ls => self.pin_ls(speaker),
         }
+    }
+
+    fn pin_add(
+        &self,
+        content: &Content,
+        name: Option<String>,
+        speaker: &Speaker,
+    ) -> Result<(), Failure> {
+        let named = target::parse(content)?;
+        let source = Source::whole(self, speaker, &named, content.timeout);
+        let root = source.watched(|| -> Result<Cid, Failure> {
+            let root = resolve(&source, &named.target)?;
+            // Reads, and so checks, what is here as well: a pin promises the bytes.
+            let mut walk = Walk::new(root);
+            while !walk.is_done() {
+                for block in source.blocks(&walk.wants(BATCH))? {
+                    walk.supply(&block)?;
+                }
+            }
+            Ok(root)
+        })?;
+        self.keep(root, name)?;
+        self.offer(root)?;
+        let pin = self.repo.pins().get(&root)?;
+        pin.into_iter().try_for_each(|pin| speaker.item(Item::Pin(pin.into())))?;
+        Ok(())
+    }
+
+    /// Pins `root`, whose blocks have all been put: they are durable before the pin is, and the pin
+    /// when this returns (I2, I3).
+    pub(super) fn keep(&self, root: Cid, name: Option<String>) -> Result<(), Failure> {
+        self.repo.blocks().commit()?;
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        self.repo.pins().add(&store::pin::Pin { root, name, created: now.as_secs() })?;
+        Ok(())
     }
 
     fn pin_rm(&self, cid: &Cid, speaker: &Speaker) -> Result<(), Failure> {
@@ -40,10 +82,6 @@ impl Service {
 
 impl From<store::pin::Pin> for Pin {
     fn from(pin: store::pin::Pin) -> Self {
-        Self {
-            cid: pin.root,
-            name: pin.name,
-            created: pin.created,
-        }
+        Self { cid: pin.root, name: pin.name, created: pin.created }
     }
 }
