@@ -79,7 +79,9 @@ pub enum NodeError {
 
 impl fmt::Debug for Node {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Node").field("joined", &self.joined).finish_non_exhaustive()
+        f.debug_struct("Node")
+            .field("joined", &self.joined)
+            .finish_non_exhaustive()
     }
 }
 
@@ -96,7 +98,12 @@ impl Node {
         let service = Service::with_node(Arc::clone(&repo), config, Arc::clone(&joined));
         // Last: a command that gets through finds everything running.
         let host = Host::serve(repo, service)?;
-        Ok(Self { host, joined, metrics, runtime })
+        Ok(Self {
+            host,
+            joined,
+            metrics,
+            runtime,
+        })
     }
 
     /// Its peer id.
@@ -130,14 +137,28 @@ impl Node {
     /// Ends it within [`SHUTDOWN`]: commands, then the swarm, then the repo.
     pub fn shutdown(self) -> Result<(), NodeError> {
         let begun = Instant::now();
-        let Self { host, joined, metrics, runtime } = self;
+        let Self {
+            host,
+            joined,
+            metrics,
+            runtime,
+        } = self;
         drop(metrics);
-        let repo = host.stop_serving(COMMANDS_END);
+        let (repo, left) = host.stop_serving(COMMANDS_END);
+        if left > 0 {
+            tracing::info!(
+                commands = left,
+                "hung up on commands that were still running"
+            );
+        }
         runtime.block_on(joined.shutdown());
         drop(joined);
         runtime.shutdown_timeout(TASKS_END);
         host::close(repo)?;
-        tracing::info!(elapsed_ms = begun.elapsed().as_millis(), "the node has ended");
+        tracing::info!(
+            elapsed_ms = begun.elapsed().as_millis(),
+            "the node has ended"
+        );
         Ok(())
     }
 }

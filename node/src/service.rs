@@ -4,7 +4,7 @@
 //! Every verb runs on the thread of its conversation and may block there. None goes on for a client
 //! that has gone: what takes long runs under [`watch`](crate::api::conversation::watch).
 
-
+mod add;
 mod failure;
 mod get;
 mod peers;
@@ -35,7 +35,9 @@ pub struct Service {
 
 impl fmt::Debug for Service {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Service").field("repo", &self.repo.path()).finish_non_exhaustive()
+        f.debug_struct("Service")
+            .field("repo", &self.repo.path())
+            .finish_non_exhaustive()
     }
 }
 
@@ -43,13 +45,21 @@ impl Service {
     /// For a command without a node: joins the network, as a client, when a verb needs it.
     #[must_use]
     pub fn local(repo: Arc<Repo>, config: Config) -> Self {
-        Self { repo, config, joining: Joining::when_needed() }
+        Self {
+            repo,
+            config,
+            joining: Joining::when_needed(),
+        }
     }
 
     /// For a node that has joined the network.
     #[must_use]
     pub fn with_node(repo: Arc<Repo>, config: Config, joined: Arc<Joined>) -> Self {
-        Self { repo, config, joining: Joining::already(joined) }
+        Self {
+            repo,
+            config,
+            joining: Joining::already(joined),
+        }
     }
 
     /// Does what `request` asks for. Its answers go to the conversation; the caller ends it with the
@@ -57,7 +67,7 @@ impl Service {
     pub fn answer(&self, request: Request, conversation: &mut Conversation) -> Result<(), Failure> {
         let speaker = conversation.speaker().clone();
         match request {
-            Request::Add(_) => Err(crate::api::conversation::failure(crate::api::message::FailureKind::Error, "not built yet")),
+            Request::Add(options) => self.add(&options, conversation),
             Request::Get(content) => self.get(&content, &speaker),
             Request::Cat(cat) => self.cat(&cat, &speaker),
             Request::Ls(ls) => self.ls(&ls, &speaker),
@@ -84,8 +94,13 @@ impl Service {
         if let Some(joined) = self.joining.current() {
             joined.provide(root);
         } else {
-            self.repo.records(Family::Roots).put(&root.to_bytes(), &[])?;
+            self.repo
+                .records(Family::Roots)
+                .put(&root.to_bytes(), &[])?;
         }
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

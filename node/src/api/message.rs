@@ -11,7 +11,7 @@ use std::time::Duration;
 use libp2p::{Multiaddr, PeerId};
 use serde::{Deserialize, Serialize};
 use store::Cid;
-use store::unixfs::{Name, Piece};
+use store::unixfs::{Name, Piece, data};
 
 /// What a command asks for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -276,6 +276,19 @@ pub enum Kind {
     Directory,
     /// A symbolic link.
     Symlink,
+}
+
+impl Kind {
+    /// What users call a node of this kind; `None` for metadata, which is no part of a tree.
+    #[must_use]
+    pub const fn of(kind: data::Kind) -> Option<Self> {
+        match kind {
+            data::Kind::Raw | data::Kind::File => Some(Self::File),
+            data::Kind::Directory | data::Kind::HamtShard => Some(Self::Directory),
+            data::Kind::Symlink => Some(Self::Symlink),
+            data::Kind::Metadata => None,
+        }
+    }
 }
 
 impl Display for Kind {

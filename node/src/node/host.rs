@@ -53,13 +53,17 @@ pub enum ReachError {
 
 impl fmt::Debug for Host {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Host").field("service", &self.service).finish_non_exhaustive()
+        f.debug_struct("Host")
+            .field("service", &self.service)
+            .finish_non_exhaustive()
     }
 }
 
 /// Opens the repo in the directory `path`, or connects to the process that has it open.
 pub fn reach(path: &Path, config: &Config) -> Result<Reached, ReachError> {
-    let options = RepoOptions { low_memory: config.storage.low_memory };
+    let options = RepoOptions {
+        low_memory: config.storage.low_memory,
+    };
     let deadline = Instant::now() + HOLDER_WITHIN;
     loop {
         let locked = match Repo::open(path, &options) {
@@ -90,12 +94,17 @@ impl Host {
     pub(super) fn serve(repo: Arc<Repo>, service: Service) -> Result<Self, NodeError> {
         let service = Arc::new(service);
         let answering = Arc::clone(&service);
-        let handler = Box::new(move |request, conversation: &mut _| {
-            answering.answer(request, conversation)
-        });
-        let server = Server::start(repo.path(), handler)
-            .map_err(|error| NodeError::Socket { repo: repo.path().to_owned(), error })?;
-        Ok(Self { repo, service, server })
+        let handler =
+            Box::new(move |request, conversation: &mut _| answering.answer(request, conversation));
+        let server = Server::start(repo.path(), handler).map_err(|error| NodeError::Socket {
+            repo: repo.path().to_owned(),
+            error,
+        })?;
+        Ok(Self {
+            repo,
+            service,
+            server,
+        })
     }
 
     /// A conversation with this same process.
@@ -115,15 +124,22 @@ impl Host {
     }
 
     /// Takes no more guests, gives those that are there `grace` to end, hangs up, leaves the network,
-    /// closes the repo.
-    pub fn shutdown(self, grace: Duration) -> Result<(), NodeError> {
-        close(self.stop_serving(grace))
+    /// closes the repo. Says how many it hung up on.
+    pub fn shutdown(self, grace: Duration) -> Result<usize, NodeError> {
+        let (repo, left) = self.stop_serving(grace);
+        close(repo)?;
+        Ok(left)
     }
 
-    pub(super) fn stop_serving(self, grace: Duration) -> Arc<Repo> {
-        self.server.shutdown(grace);
-        self.service.leave();
-        self.repo
+    pub(super) fn stop_serving(self, grace: Duration) -> (Arc<Repo>, usize) {
+        let Self {
+            repo,
+            service,
+            server,
+        } = self;
+        let left = server.shutdown(grace);
+        service.leave();
+        (repo, left)
     }
 }
 

@@ -50,7 +50,12 @@ impl Joined {
             ..NetworkConfig::default()
         };
         let network = Network::start(network, Arc::clone(repo), keypair, requests).await?;
-        Ok(Self { handle: Handle::current(), network, metrics, _inbound: inbound })
+        Ok(Self {
+            handle: Handle::current(),
+            network,
+            metrics,
+            _inbound: inbound,
+        })
     }
 
     /// Our peer id.
@@ -77,7 +82,8 @@ impl Joined {
         address: Multiaddr,
         cancel: &CancellationToken,
     ) -> Option<Result<PeerId, ConnectError>> {
-        self.handle.block_on(cancel.run_until_cancelled(self.network.connect(address)))
+        self.handle
+            .block_on(cancel.run_until_cancelled(self.network.connect(address)))
     }
 
     /// Looks for providers of `root` and hands out each, until the lookup ends, `timeout` has passed,

@@ -21,7 +21,10 @@ enum Place {
     /// Nothing was needed from there yet.
     Outside,
     /// Joined for a command; later ones on the same repo use it too.
-    Own { runtime: Runtime, joined: Arc<Joined> },
+    Own {
+        runtime: Runtime,
+        joined: Arc<Joined>,
+    },
     /// The process ends.
     Left,
 }
@@ -44,11 +47,7 @@ impl Joining {
     }
 
     /// The network; joins it as a client where need be. Others that need it wait for that.
-    pub(crate) fn join(
-        &self,
-        config: &Config,
-        repo: &Arc<Repo>,
-    ) -> Result<Arc<Joined>, NodeError> {
+    pub(crate) fn join(&self, config: &Config, repo: &Arc<Repo>) -> Result<Arc<Joined>, NodeError> {
         let mut place = self.place();
         match &*place {
             Place::Node(joined) | Place::Own { joined, .. } => Ok(Arc::clone(joined)),
@@ -60,7 +59,10 @@ impl Joining {
                 let runtime = runtime()?;
                 let joined =
                     Arc::new(runtime.block_on(Joined::start(&config, repo, Role::Client))?);
-                *place = Place::Own { runtime, joined: Arc::clone(&joined) };
+                *place = Place::Own {
+                    runtime,
+                    joined: Arc::clone(&joined),
+                };
                 Ok(joined)
             }
         }

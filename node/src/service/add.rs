@@ -7,22 +7,20 @@ use std::io::{self, Read};
 use std::sync::{Mutex, PoisonError};
 
 use store::blockstore::Blockstore;
+use store::chunk::ChunkerError;
 use store::unixfs::Entry;
-use store::unixfs::import::{self, Import, ImportError, ImportOptions, import};
-use store::unixfs::profile::Profile;
+use store::unixfs::import::{self, ImportOptions, import};
+use store::unixfs::profile::{Profile, UnknownProfile};
 use store::unixfs::source::SourceError;
 
 use super::Service;
 use crate::api::conversation::{Conversation, Speaker, failure, watch};
 use crate::api::message::{
-    Added, AddOptions, Event, Failure, FailureKind, Item, Kind, Phase, Progress, Step,
+    AddOptions, Added, Event, Failure, FailureKind, Item, Kind, Phase, Progress, Step,
 };
 
-/// Bytes of chunks in flight: the batch that is read, those that are hashed on each core, and the one
-/// that is written.
-const MEMORY: usize = 128 << 20;
-/// The same with `storage.low_memory`.
-const LOW_MEMORY: usize = 48 << 20;
+/// Bytes of chunks in flight with `storage.low_memory`; as few as the importer can do with.
+const LOW_MEMORY: usize = 16 << 20;
 
 impl Service {
     pub(super) fn add(
@@ -34,7 +32,10 @@ impl Service {
         let added = self.import(options.only_hash, &import_options, conversation)?;
         let speaker = conversation.speaker();
         if !options.only_hash {
-            speaker.offer(&Event::Waiting { phase: Phase::Committing, detail: String::new() });
+            speaker.offer(&Event::Waiting {
+                phase: Phase::Committing,
+                detail: String::new(),
+            });
             self.repo.blocks().commit()?;
         }
         for added in added {
@@ -49,15 +50,22 @@ impl Service {
 
     fn import_options(&self, options: &AddOptions) -> Result<ImportOptions, Failure> {
         let usage = |error: String| failure(FailureKind::Usage, error);
-        let mut profile: Profile =
-            options.profile.parse().map_err(|error: store::unixfs::profile::UnknownProfile| usage(error.to_string()))?;
+        let unknown = |error: UnknownProfile| usage(error.to_string());
+        let mut profile: Profile = options.profile.parse().map_err(unknown)?;
         if let Some(chunker) = &options.chunker {
-            profile.chunker = chunker
-                .parse()
-                .map_err(|error: store::chunk::ChunkerError| usage(error.to_string()))?;
+            let unknown = |error: ChunkerError| usage(error.to_string());
+            profile.chunker = chunker.parse().map_err(unknown)?;
         }
-        let memory = if self.config.storage.low_memory { LOW_MEMORY } else { MEMORY };
-        Ok(ImportOptions { profile, wrap: options.wrap, empty_dirs: options.empty_dirs, memory })
+        let mut import = ImportOptions {
+            profile,
+            wrap: options.wrap,
+            empty_dirs: options.empty_dirs,
+            ..ImportOptions::default()
+        };
+        if self.config.storage.low_memory {
+            import.memory = LOW_MEMORY;
+        }
+        Ok(import)
     }
 
     fn import(
@@ -70,7 +78,11 @@ impl Service {
         let progress = Mutex::new(Progress::default());
         let told = Mutex::new(None);
         let store = (!only_hash).then_some(self.repo.blocks().as_ref() as &dyn Blockstore);
-        let steps = Steps { conversation, told: &told, speaker: &speaker };
+        let steps = Steps {
+            conversation,
+            told: &told,
+            speaker: &speaker,
+        };
         let note = |now: import::Progress| {
             let mut progress = progress.lock().unwrap_or_else(PoisonError::into_inner);
             (progress.bytes, progress.files) = (now.bytes, now.files);
@@ -79,7 +91,12 @@ impl Service {
             let progress = *progress.lock().unwrap_or_else(PoisonError::into_inner);
             Some(Event::Progress(progress))
         };
-        let result = watch(&speaker, tick, || (), || import(store, options, steps, &note));
+        let result = watch(
+            &speaker,
+            tick,
+            || (),
+            || import(store, options, steps, &note),
+        );
         // What the client told, or did wrong, says more than the import that it ended.
         match told.into_inner().unwrap_or_else(PoisonError::into_inner) {
             Some(failure) => Err(failure),
@@ -131,13 +148,18 @@ impl Iterator for Steps<'_> {
                 return Some(Err(self.refuse(failure(FailureKind::Error, message))));
             }
             (Step::File { name, .. }, Some(descriptor)) => {
-                let content = Content { file: descriptor.into(), speaker: self.speaker.clone() };
+                let content = Content {
+                    file: descriptor.into(),
+                    speaker: self.speaker.clone(),
+                };
                 Entry::File { name, content }
             }
             (Step::File { .. }, None) => {
                 return Some(Err(self.misuse("a file was announced and not passed on")));
             }
-            (_, Some(_)) => return Some(Err(self.misuse("a file was passed on and not announced"))),
+            (_, Some(_)) => {
+                return Some(Err(self.misuse("a file was passed on and not announced")));
+            }
             (Step::Dir { name }, None) => Entry::Dir { name },
             (Step::Symlink { name, target }, None) => Entry::Symlink { name, target },
             (Step::End, None) => Entry::End,
@@ -152,5 +174,23 @@ impl Read for Content {
             return Err(io::Error::other("the command went away"));
         }
         self.file.read(buffer)
+    }
+}
+
+impl From<import::Added> for Added {
+    fn from(added: import::Added) -> Self {
+        let import::Added {
+            name,
+            cid,
+            size,
+            kind,
+        } = added;
+        let kind = Kind::of(kind).expect("an import makes no metadata");
+        Self {
+            name,
+            cid,
+            size,
+            kind,
+        }
     }
 }

@@ -2,9 +2,11 @@
 //! something to do.
 
 use store::blockstore::StoreError;
-use store::dag::{DagError, SourceError};
 use store::dag::path::ResolveError;
+use store::dag::{DagError, SourceError};
 use store::repo::RepoError;
+use store::unixfs::import::ImportError;
+use store::unixfs::output::BuildError;
 
 use crate::api::conversation::failure;
 use crate::api::message::{Failure, FailureKind};
@@ -49,6 +51,15 @@ impl From<ResolveError> for Failure {
         match error {
             ResolveError::Source(error) => error.into(),
             other => failure(FailureKind::NotFound, other.to_string()),
+        }
+    }
+}
+
+impl From<ImportError> for Failure {
+    fn from(error: ImportError) -> Self {
+        match error {
+            ImportError::Build(BuildError::Store(error)) => error.into(),
+            other => failure(FailureKind::Error, other.to_string()),
         }
     }
 }

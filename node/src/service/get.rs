@@ -28,7 +28,9 @@ impl Service {
         source.watched(|| {
             let root = resolve(&source, &named.target)?;
             found(&source.block(&root)?, speaker)?;
-            export::<Failure>(&source, &root, &mut |piece| Ok(speaker.send(&Event::Piece(piece))?))
+            export::<Failure>(&source, &root, &mut |piece| {
+                Ok(speaker.send(&Event::Piece(piece))?)
+            })
         })?;
         if source.has_fetched() {
             self.repo.blocks().commit()?;
@@ -42,11 +44,18 @@ impl Service {
 
     pub(super) fn cat(&self, cat: &Cat, speaker: &Speaker) -> Result<(), Failure> {
         let named = target::parse(&cat.content)?;
-        let range = Range { offset: cat.offset, length: cat.length };
+        let range = Range {
+            offset: cat.offset,
+            length: cat.length,
+        };
         let source = Source::on_demand(self, speaker, &named, cat.content.timeout);
         source.watched(|| {
             let root = source.block(&resolve(&source, &named.target)?)?;
-            expect_kind(&root, Kind::File, "`store ls` lists it, `store get` writes it to disk")?;
+            expect_kind(
+                &root,
+                Kind::File,
+                "`store ls` lists it, `store get` writes it to disk",
+            )?;
             found(&root, speaker)?;
             for bytes in Reader::of_block(&source, &root, range)? {
                 speaker.send(&Event::Piece(Piece::Data(bytes?)))?;
@@ -64,7 +73,10 @@ impl Service {
             expect_kind(&root, Kind::Directory, "`store cat` prints it")?;
             let mut entries = Entries::of_block(&source, &root)?;
             loop {
-                let batch = entries.by_ref().take(BATCH).collect::<Result<Vec<_>, _>>()?;
+                let batch = entries
+                    .by_ref()
+                    .take(BATCH)
+                    .collect::<Result<Vec<_>, _>>()?;
                 if batch.is_empty() {
                     return Ok::<_, Failure>(());
                 }
@@ -96,7 +108,11 @@ fn found(root: &Block, speaker: &Speaker) -> Result<(), Failure> {
         }
         Kind::File | Kind::Symlink => stat.size,
     };
-    speaker.send(&Event::Found(Found { cid: *root.cid(), kind, size: Some(size) }))?;
+    speaker.send(&Event::Found(Found {
+        cid: *root.cid(),
+        kind,
+        size: Some(size),
+    }))?;
     Ok(())
 }
 
@@ -108,7 +124,11 @@ fn expect_kind(root: &Block, expected: Kind, hint: &str) -> Result<(), Failure> 
     let message = format!("`{}` is a {found}, not a {expected}", root.cid());
     let failure = failure(FailureKind::Error, message);
     // The hint is about the other of the two.
-    Err(if found == Kind::Symlink { failure } else { failure.with_hint(hint) })
+    Err(if found == Kind::Symlink {
+        failure
+    } else {
+        failure.with_hint(hint)
+    })
 }
 
 fn describe(
@@ -117,8 +137,11 @@ fn describe(
     resolve: bool,
 ) -> Result<Vec<DirEntry>, Failure> {
     let is_node = |cid: &Cid| Codec::of(cid) != Ok(Codec::Raw);
-    let nodes: Vec<Cid> =
-        batch.iter().map(|entry| entry.cid).filter(|cid| resolve && is_node(cid)).collect();
+    let nodes: Vec<Cid> = batch
+        .iter()
+        .map(|entry| entry.cid)
+        .filter(|cid| resolve && is_node(cid))
+        .collect();
     let mut blocks = source.blocks(&nodes)?.into_iter();
     batch
         .into_iter()
@@ -134,20 +157,21 @@ fn describe(
                     (Some(kind), (kind != Kind::Directory).then_some(stat.size))
                 }
             };
-            Ok(DirEntry { name, cid, tsize, kind, size })
+            Ok(DirEntry {
+                name,
+                cid,
+                tsize,
+                kind,
+                size,
+            })
         })
         .collect()
 }
 
 /// What users call it.
 fn kind(kind: data::Kind, cid: &Cid) -> Result<Kind, Failure> {
-    match kind {
-        data::Kind::Raw | data::Kind::File => Ok(Kind::File),
-        data::Kind::Directory | data::Kind::HamtShard => Ok(Kind::Directory),
-        data::Kind::Symlink => Ok(Kind::Symlink),
-        data::Kind::Metadata => {
-            let message = format!("`{cid}` is metadata, which no file or directory is");
-            Err(failure(FailureKind::Corrupt, message))
-        }
-    }
+    Kind::of(kind).ok_or_else(|| {
+        let message = format!("`{cid}` is metadata, which no file or directory is");
+        failure(FailureKind::Corrupt, message)
+    })
 }

@@ -58,31 +58,50 @@ impl Service {
 
     fn connect(&self, address: Multiaddr, speaker: &Speaker) -> Result<(), Failure> {
         let joined = self.running()?;
-        let waiting =
-            Event::Waiting { phase: Phase::Connecting, detail: address.to_string() };
+        let waiting = Event::Waiting {
+            phase: Phase::Connecting,
+            detail: address.to_string(),
+        };
         let cancel = CancellationToken::new();
         let connect = || joined.connect(address, &cancel);
-        let peer = watch(speaker, || Some(waiting.clone()), || cancel.cancel(), connect)
-            .ok_or(Gone)?
-            .map_err(|error| failure(FailureKind::NotFound, error.to_string()))?;
+        let peer = watch(
+            speaker,
+            || Some(waiting.clone()),
+            || cancel.cancel(),
+            connect,
+        )
+        .ok_or(Gone)?
+        .map_err(|error| failure(FailureKind::NotFound, error.to_string()))?;
         speaker.item(Item::Connected(Connected { peer }))?;
         Ok(())
     }
 
     fn providers(&self, cid: Cid, timeout: Duration, speaker: &Speaker) -> Result<(), Failure> {
         let joined = self.join()?;
-        let waiting =
-            Event::Waiting { phase: Phase::LookingForProviders, detail: String::new() };
+        let waiting = Event::Waiting {
+            phase: Phase::LookingForProviders,
+            detail: String::new(),
+        };
         let mut found = 0_usize;
         let each = |ProviderRecord { peer, addresses }| {
             found += 1;
-            speaker.item(Item::Provider(Provider { peer, addresses })).is_ok()
+            speaker
+                .item(Item::Provider(Provider { peer, addresses }))
+                .is_ok()
         };
         let cancel = CancellationToken::new();
         let lookup = || joined.providers(cid, timeout, &cancel, each);
-        watch(speaker, || Some(waiting.clone()), || cancel.cancel(), lookup);
+        watch(
+            speaker,
+            || Some(waiting.clone()),
+            || cancel.cancel(),
+            lookup,
+        );
         if found == 0 {
-            return Err(failure(FailureKind::NotFound, format!("nobody is known who has `{cid}`")));
+            return Err(failure(
+                FailureKind::NotFound,
+                format!("nobody is known who has `{cid}`"),
+            ));
         }
         Ok(())
     }
@@ -95,7 +114,9 @@ impl From<PeerInfo> for Peer {
             addresses: info.addresses,
             inbound: info.direction == Direction::Inbound,
             agent: info.agent,
-            rtt_us: info.rtt.map(|rtt| u64::try_from(rtt.as_micros()).unwrap_or(u64::MAX)),
+            rtt_us: info
+                .rtt
+                .map(|rtt| u64::try_from(rtt.as_micros()).unwrap_or(u64::MAX)),
             exchange: info.speaks_chunk,
         }
     }

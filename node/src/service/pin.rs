@@ -46,7 +46,8 @@ impl Service {
         self.keep(root, name)?;
         self.offer(root)?;
         let pin = self.repo.pins().get(&root)?;
-        pin.into_iter().try_for_each(|pin| speaker.item(Item::Pin(pin.into())))?;
+        pin.into_iter()
+            .try_for_each(|pin| speaker.item(Item::Pin(pin.into())))?;
         Ok(())
     }
 
@@ -54,8 +55,14 @@ impl Service {
     /// when this returns (I2, I3).
     pub(super) fn keep(&self, root: Cid, name: Option<String>) -> Result<(), Failure> {
         self.repo.blocks().commit()?;
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        self.repo.pins().add(&store::pin::Pin { root, name, created: now.as_secs() })?;
+        let now = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
+        self.repo.pins().add(&store::pin::Pin {
+            root,
+            name,
+            created: now.as_secs(),
+        })?;
         Ok(())
     }
 
@@ -82,6 +89,10 @@ impl Service {
 
 impl From<store::pin::Pin> for Pin {
     fn from(pin: store::pin::Pin) -> Self {
-        Self { cid: pin.root, name: pin.name, created: pin.created }
+        Self {
+            cid: pin.root,
+            name: pin.name,
+            created: pin.created,
+        }
     }
 }

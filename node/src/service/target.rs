@@ -28,12 +28,23 @@ pub(super) fn parse_text(text: &str) -> Result<Named, Failure> {
             usage(format!("`{text}` is not a link: {error}"))
                 .with_hint("links are made by `store share CID`")
         })?;
-        let target = Target { cid: link.cid, path: link.path };
-        return Ok(Named { target, addresses: link.addresses });
+        let target = Target {
+            cid: link.cid,
+            path: link.path,
+        };
+        return Ok(Named {
+            target,
+            addresses: link.addresses,
+        });
     }
-    let target = text.parse().map_err(|error: store::dag::path::TargetError| {
-        usage(error.to_string())
-            .with_hint("name a content by its CID, by CID/path, or by a link of `store share`")
-    })?;
-    Ok(Named { target, addresses: Vec::new() })
+    let target = text
+        .parse()
+        .map_err(|error: store::dag::path::TargetError| {
+            usage(error.to_string())
+                .with_hint("name a content by its CID, by CID/path, or by a link of `store share`")
+        })?;
+    Ok(Named {
+        target,
+        addresses: Vec::new(),
+    })
 }
