@@ -7,6 +7,8 @@
 )]
 
 mod corpus;
+#[cfg(feature = "rocksdb")]
+mod crash;
 mod fixture;
 mod hostile;
 mod ipip499;

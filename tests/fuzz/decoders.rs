@@ -10,7 +10,10 @@ use store::wire::{LENGTH_SIZE, Request, Response};
 pub fn dag_pb(bytes: &[u8]) {
     if let Ok(node) = Node::decode(&Bytes::copy_from_slice(bytes)) {
         let again = node.encode();
-        assert_eq!(Node::decode(&again).expect("our own encoding decodes"), node);
+        assert_eq!(
+            Node::decode(&again).expect("our own encoding decodes"),
+            node
+        );
     }
 }
 
@@ -18,7 +21,10 @@ pub fn dag_pb(bytes: &[u8]) {
 pub fn unixfs(bytes: &[u8]) {
     let bytes = Bytes::copy_from_slice(bytes);
     if let Ok(data) = Data::decode(&bytes) {
-        assert_eq!(Data::decode(&data.encode()).expect("our own encoding decodes"), data);
+        assert_eq!(
+            Data::decode(&data.encode()).expect("our own encoding decodes"),
+            data
+        );
     }
     if let Some(data) = Node::decode(&bytes).ok().and_then(|node| node.data) {
         let _ = Data::decode(&data);
@@ -36,8 +42,14 @@ pub fn request(bytes: &[u8]) {
 /// An answer of the chunk protocol, as an asker reads it: header and payload.
 pub fn response(bytes: &[u8]) {
     if let Ok(response) = Response::decode(&Bytes::copy_from_slice(bytes)) {
-        let again = response.clone().encode().expect("what was accepted may be sent");
-        let whole: Vec<u8> = std::iter::once(again.head).chain(again.payload).flatten().collect();
+        let again = response
+            .clone()
+            .encode()
+            .expect("what was accepted may be sent");
+        let whole: Vec<u8> = std::iter::once(again.head)
+            .chain(again.payload)
+            .flatten()
+            .collect();
         assert_eq!(Response::decode(&whole.into()), Ok(response));
     }
 }
