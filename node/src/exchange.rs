@@ -1,3 +1,4 @@
 //! The exchange: contents from all who have them, and ours to all who ask (docs/protocol.md).
 
 pub mod codec;
+pub mod scheduler;
