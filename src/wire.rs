@@ -13,6 +13,7 @@ mod request;
 mod response;
 
 #[cfg(test)]
+#[allow(clippy::cast_possible_truncation, reason = "the bounds fit in 32 bits")]
 mod tests;
 
 use bytes::Bytes;

@@ -155,7 +155,7 @@ fn thousands_of_empty_fields_are_refused() {
         Err(WireError::TooMuch { what: "leaves", .. })
     ));
     let mut packed = vec![8, 2, 0x22, 0x81, 0x80, 1];
-    packed.extend([0; 16385]);
+    packed.extend(vec![0; 16385]);
     assert!(matches!(
         Header::decode(&packed.into()),
         Err(WireError::TooMuch { what: "leaves", .. })

@@ -22,8 +22,15 @@ mod status;
 mod tree;
 
 #[cfg(test)]
+#[allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_precision_loss,
+    clippy::similar_names,
+    reason = "made-up sizes are small"
+)]
 mod sim;
 #[cfg(test)]
+#[allow(clippy::cast_possible_truncation, reason = "made-up sizes are small")]
 mod tests;
 
 use std::collections::BTreeMap;

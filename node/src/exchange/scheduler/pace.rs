@@ -171,6 +171,7 @@ fn in_time(rate: u64, time: Duration) -> u64 {
 }
 
 #[cfg(test)]
+#[allow(clippy::cast_precision_loss, reason = "made-up rates are small")]
 mod tests {
     use super::*;
 

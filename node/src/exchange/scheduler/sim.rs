@@ -136,7 +136,7 @@ impl Member {
     }
 }
 
-#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Due {
     Appear(u32),
     Leave(u32),
@@ -409,7 +409,7 @@ impl<'a> Sim<'a> {
             {
                 let gone = self.members[flight.peer as usize].epoch != flight.epoch
                     || self.dropped.iter().any(|(peer, _)| *peer == flight.peer);
-                let late = self.now - flight.sent >= Duration::from_secs(2) && !flight.arrived;
+                let late = self.now >= flight.sent + Duration::from_secs(2) && !flight.arrived;
                 assert!(
                     gone || late,
                     "two owners of one leaf: {flight:?} and {peer}"
@@ -457,6 +457,10 @@ impl<'a> Sim<'a> {
         leaves.iter().map(give).collect()
     }
 
+    #[allow(
+        clippy::too_many_arguments,
+        reason = "a request and its answer, both made up here"
+    )]
     fn send(
         &mut self,
         request: RequestId,
@@ -481,8 +485,10 @@ impl<'a> Sim<'a> {
             lie = Some(format!("wrong bytes for `{}`", last.0));
         }
         let reply = match member.nature {
-            Nature::Busy if member.requests % 2 == 0 => Reply::Busy(Duration::from_millis(300)),
-            Nature::Flaky(n) if member.requests % n == 0 => Reply::Broken,
+            Nature::Busy if member.requests.is_multiple_of(2) => {
+                Reply::Busy(Duration::from_millis(300))
+            }
+            Nature::Flaky(n) if member.requests.is_multiple_of(n) => Reply::Broken,
             _ => Reply::Blocks { blocks, more, lie },
         };
         let bytes: u64 = match &reply {
