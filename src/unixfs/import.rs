@@ -32,9 +32,13 @@ use super::profile::Profile;
 use super::source::SourceError;
 use crate::blockstore::Blockstore;
 use crate::cid::Cid;
+use crate::extract::MAX_DEPTH;
 
 /// Hashing more chunks together is no faster: they fill all vector lanes of a core.
 const BATCH_CHUNKS: usize = 16;
+
+/// The most directories in each other: what is added can be written out, in a wrapping one, too.
+const MAX_DIRS: usize = MAX_DEPTH - 1;
 
 /// What a tree becomes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -106,6 +110,9 @@ pub enum ImportError {
         /// The entry, from the top of what is added.
         path: String,
     },
+    /// More directories in each other than could be written out again.
+    #[error("directories are more than {MAX_DIRS} deep in each other")]
+    TooDeep,
     /// A directory that does not end, or an end without one.
     #[error("the entries end in the middle of a directory")]
     Unbalanced,

@@ -2,8 +2,10 @@
 //! may panic, whatever the bytes; what one accepts must survive being written again.
 
 use bytes::Bytes;
+use store::Cid;
 use store::dag::pb::Node;
 use store::unixfs::data::Data;
+use store::unixfs::hamt::{Place, Shard};
 use store::wire::{LENGTH_SIZE, Request, Response};
 
 /// A dag-pb node: what is accepted has one encoding only, apart from fields that may be absent.
@@ -17,7 +19,7 @@ pub fn dag_pb(bytes: &[u8]) {
     }
 }
 
-/// A UnixFS message, alone and inside a node.
+/// A UnixFS message, alone and inside a node, which may be a shard of a directory.
 pub fn unixfs(bytes: &[u8]) {
     let bytes = Bytes::copy_from_slice(bytes);
     if let Ok(data) = Data::decode(&bytes) {
@@ -26,8 +28,10 @@ pub fn unixfs(bytes: &[u8]) {
             data
         );
     }
-    if let Some(data) = Node::decode(&bytes).ok().and_then(|node| node.data) {
-        let _ = Data::decode(&data);
+    if let Ok(node) = Node::decode(&bytes)
+        && let Some(Ok(data)) = node.data.as_ref().map(Data::decode)
+    {
+        let _ = Shard::decode(&Cid::default(), &node, &data, Place::ROOT);
     }
 }
 

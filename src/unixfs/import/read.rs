@@ -6,7 +6,7 @@ use bytes::Bytes;
 use crossbeam_channel::{Receiver, Sender};
 
 use super::batch::{Batch, MAX_STEPS, Raw, Step};
-use super::{ImportError, ImportOptions, Plan};
+use super::{ImportError, ImportOptions, MAX_DIRS, Plan};
 use crate::chunk::Chunker;
 use crate::unixfs::entry::Entry;
 use crate::unixfs::name::Name;
@@ -53,10 +53,8 @@ impl Reader {
         entries: impl Iterator<Item = Result<Entry<R>, SourceError>>,
     ) -> Result<(), ImportError> {
         for entry in entries {
-            match self.entry(entry?) {
-                Ok(true) => {}
-                Ok(false) => return Ok(()),
-                Err(error) => return Err(error),
+            if !self.entry(entry?)? {
+                return Ok(());
             }
         }
         if !self.path.is_empty() {
@@ -71,6 +69,9 @@ impl Reader {
         let pushed = match entry {
             Entry::Dir { name } => {
                 self.check(&name)?;
+                if self.path.len() >= MAX_DIRS {
+                    return Err(ImportError::TooDeep);
+                }
                 self.path.push(name.clone());
                 self.push(Step::Dir(name))
             }

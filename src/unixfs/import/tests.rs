@@ -93,6 +93,8 @@ fn entries_that_make_no_tree_are_refused() {
             "{name}"
         );
     }
+    let deep = run(&options, (0..=MAX_DIRS).map(|_| dir("d")).collect());
+    assert!(matches!(deep, Err(ImportError::TooDeep)));
     let twice = vec![
         dir("a"),
         file("x", io::empty()),
