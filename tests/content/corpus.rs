@@ -3,6 +3,7 @@
 use std::path::Path;
 
 #[path = "../fuzz/decoders.rs"]
+#[allow(unreachable_pub, reason = "the fuzzers see it as their own module")]
 mod decoders;
 
 /// Feeds each file of the corpus to its decoder, whole and cut off at every length.
