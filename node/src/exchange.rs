@@ -2,3 +2,4 @@
 
 pub mod codec;
 pub mod scheduler;
+pub(crate) mod server;
