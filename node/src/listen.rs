@@ -4,6 +4,8 @@
 //! can be reached, because peers believe an address only as far as they are near
 //! ([`crate::address`]). Without that, Kademlia would announce providers without any address on a LAN.
 
+mod port;
+
 use std::io;
 
 use libp2p::core::transport::{ListenerId, TransportError};
@@ -39,6 +41,8 @@ impl Listeners {
     ) -> Result<Self, NetworkError> {
         let mut listeners = Vec::new();
         for asked in addresses {
+            port::check_free(asked)
+                .map_err(|error| explain(asked, &TransportError::Other(error)))?;
             let id = swarm
                 .listen_on(asked.clone())
                 .map_err(|error| explain(asked, &error))?;
