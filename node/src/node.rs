@@ -171,3 +171,6 @@ fn runtime() -> Result<Runtime, NodeError> {
         .build()
         .map_err(NodeError::Threads)
 }
+
+#[cfg(test)]
+mod tests;

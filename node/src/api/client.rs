@@ -53,7 +53,9 @@ impl Closer {
 
     /// Another one for the same conversation.
     pub fn try_clone(&self) -> io::Result<Self> {
-        Ok(Self { socket: self.socket.try_clone()? })
+        Ok(Self {
+            socket: self.socket.try_clone()?,
+        })
     }
 }
 
@@ -144,7 +146,9 @@ impl Client {
 
     /// A handle that ends the conversation, whoever waits in it.
     pub fn closer(&self) -> io::Result<Closer> {
-        Ok(Closer { socket: self.sender.frames.socket()? })
+        Ok(Closer {
+            socket: self.sender.frames.socket()?,
+        })
     }
 
     /// The two directions, for two threads.
