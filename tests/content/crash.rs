@@ -101,7 +101,7 @@ fn writer() {
         for thread in 0..THREADS {
             let repo = &repo;
             scope.spawn(move || {
-                (0..ADDS).for_each(|number| {
+                for number in 0..ADDS {
                     add(
                         repo,
                         &Add {
@@ -109,8 +109,8 @@ fn writer() {
                             thread,
                             number,
                         },
-                    )
-                })
+                    );
+                }
             });
         }
     });
@@ -123,7 +123,7 @@ fn add(repo: &Repo, add: &Add) {
         repo.blocks().put_many(some, add.write()).unwrap();
     }
     // Some commit, some leave that to the pin, some do not pin.
-    if add.number % 3 != 0 {
+    if !add.number.is_multiple_of(3) {
         repo.blocks().commit().unwrap();
         println!("committed {}", add.name());
     }

@@ -23,7 +23,7 @@ fn open(path: &Path) -> RocksStore {
 
 fn raw(seed: u64, size: usize) -> Block {
     let data: Bytes = (0..size as u64)
-        .map(|i| ((i + 1) * (seed + 7) >> 3).to_le_bytes()[0])
+        .map(|i| (((i + 1) * (seed + 7)) >> 3).to_le_bytes()[0])
         .collect();
     let data = [seed.to_le_bytes().to_vec(), data.to_vec()].concat();
     Block::hash(Version::V1, Codec::Raw, data.into()).unwrap()
