@@ -95,8 +95,10 @@ fn logger() -> InfoLogger {
         let text = text.trim_end();
         match level {
             LogLevel::Fatal | LogLevel::Error => tracing::error!("rocksdb: {text}"),
-            LogLevel::Warn => tracing::warn!("rocksdb: {text}"),
-            LogLevel::Info | LogLevel::Header => tracing::debug!("rocksdb: {text}"),
+            // Its warnings are about its own pace; what an operator must know comes as an error.
+            LogLevel::Warn | LogLevel::Info | LogLevel::Header => {
+                tracing::debug!("rocksdb: {text}");
+            }
             LogLevel::Debug => tracing::trace!("rocksdb: {text}"),
         }
     })
@@ -110,8 +112,10 @@ pub(super) fn families(options: StoreOptions) -> Vec<ColumnFamilyDescriptor> {
         cache,
     } = options.sizes();
     let cache = Cache::new_lru_cache(cache);
-    let mut blocks = family(&cache, memtable);
-    blocks.set_max_write_buffer_number(memtables);
+    // Flushed all together, each family queues as many memtables as `blocks` does: with fewer, the
+    // small ones would stop the writes of all.
+    let family = |memtable| family(&cache, memtable, memtables);
+    let mut blocks = family(memtable);
     blocks.set_enable_blob_files(true);
     blocks.set_min_blob_size(BLOB_FROM);
     blocks.set_blob_file_size(256 << 20);
@@ -120,17 +124,17 @@ pub(super) fn families(options: StoreOptions) -> Vec<ColumnFamilyDescriptor> {
     blocks.set_enable_blob_gc(false);
     vec![
         ColumnFamilyDescriptor::new(schema::BLOCKS, blocks),
-        ColumnFamilyDescriptor::new(schema::INDEX, family(&cache, memtable / 4)),
-        ColumnFamilyDescriptor::new(schema::LINKS, family(&cache, memtable / 4)),
-        ColumnFamilyDescriptor::new(schema::KEEP, family(&cache, 4 << 20)),
-        ColumnFamilyDescriptor::new(schema::ROOTS, family(&cache, 4 << 20)),
-        ColumnFamilyDescriptor::new(schema::PEERS, family(&cache, 4 << 20)),
-        ColumnFamilyDescriptor::new(schema::PROVIDERS, family(&cache, 4 << 20)),
-        ColumnFamilyDescriptor::new(schema::META, family(&cache, 4 << 20)),
+        ColumnFamilyDescriptor::new(schema::INDEX, family(memtable / 4)),
+        ColumnFamilyDescriptor::new(schema::LINKS, family(memtable / 4)),
+        ColumnFamilyDescriptor::new(schema::KEEP, family(4 << 20)),
+        ColumnFamilyDescriptor::new(schema::ROOTS, family(4 << 20)),
+        ColumnFamilyDescriptor::new(schema::PEERS, family(4 << 20)),
+        ColumnFamilyDescriptor::new(schema::PROVIDERS, family(4 << 20)),
+        ColumnFamilyDescriptor::new(schema::META, family(4 << 20)),
     ]
 }
 
-fn family(cache: &Cache, memtable: usize) -> Options {
+fn family(cache: &Cache, memtable: usize, memtables: i32) -> Options {
     let mut table = BlockBasedOptions::default();
     table.set_block_cache(cache);
     table.set_block_size(16 << 10);
@@ -143,6 +147,7 @@ fn family(cache: &Cache, memtable: usize) -> Options {
     // Blocks are incompressible; RocksDB would want Snappy by default, which is not built in.
     family.set_compression_type(DBCompressionType::None);
     family.set_write_buffer_size(memtable);
+    family.set_max_write_buffer_number(memtables);
     family.set_block_based_table_factory(&table);
     family
 }
