@@ -16,12 +16,7 @@ pub(crate) use swarm::{Connect, Network, Providers, Run};
 /// A content store without a centre: what goes in has the CID that IPFS gives it, and whoever has the
 /// CID gets the bytes from all who hold them.
 #[derive(Debug, Parser)]
-#[command(
-    name = "store",
-    version,
-    propagate_version = true,
-    max_term_width = 100
-)]
+#[command(name = "store", version, max_term_width = 100)]
 #[command(after_help = "\
 Exit codes: 0 done, 1 error, 2 usage, 3 not found, 4 stalled, 5 corrupt, 6 partial, 130 interrupted.
 Settings: `store config show`; each is an environment variable, too (STORE_NETWORK_NAME).")]

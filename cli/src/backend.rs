@@ -49,6 +49,8 @@ impl Conversation {
         request: &Request,
         doing: &'static str,
     ) -> Result<Self, Error> {
+        // Before anything is begun that would have to be ended in order.
+        interrupt::on_signal(|_| ())?;
         let config = context.brief_config(flags);
         let mut tries = TRIES;
         loop {
@@ -59,6 +61,9 @@ impl Conversation {
             let closer = client.closer().map_err(Error::io("use the socket"))?;
             let ours = closer.try_clone().map_err(Error::io("use the socket"))?;
             interrupt::on_signal(move |_| ours.close())?;
+            if interrupt::came().is_some() {
+                closer.close();
+            }
             client.send(request)?;
             let guest = host.is_none();
             let first = match first_event(&mut client, request) {
@@ -155,7 +160,8 @@ impl Drop for Conversation {
         };
         interrupt::end_at_once();
         if let Err(error) = host.shutdown(grace) {
-            tracing::warn!(%error, "the repo was not closed in order");
+            // All that was promised is on disk already; what failed before has been said.
+            tracing::info!(%error, "the repo was not closed in order");
         }
     }
 }

@@ -28,7 +28,7 @@ impl Command {
             Self::Ls(args) => ls::run(&args, context),
             Self::Share(args) => share::run(&args, context),
             Self::Pin(args) => pin::run(&args, context),
-            Self::Run(args) => run::run(&args, context),
+            Self::Run(_) => run::run(context),
             Self::Id => swarm::id(context),
             Self::Peers => swarm::peers(context),
             Self::Connect(args) => swarm::connect(&args, context),

@@ -11,7 +11,7 @@ use store::unixfs::source::SourceError;
 use store_config::{ConfigError, NoHome};
 use store_node::api::client::ClientError;
 use store_node::api::message::{Failure, FailureKind};
-use store_node::node::ReachError;
+use store_node::node::{NodeError, ReachError};
 
 /// Exit code of a command that was interrupted: 128 + SIGINT, as shells have it.
 const INTERRUPTED: u8 = 130;
@@ -34,6 +34,12 @@ pub(crate) enum Error {
     /// The repo cannot be come to.
     #[error(transparent)]
     Reach(#[from] ReachError),
+    /// The node could not start, or not end in order.
+    #[error(transparent)]
+    Node(#[from] NodeError),
+    /// The node's swarm ended, which nobody asked for.
+    #[error("the swarm ended by itself; the log says why")]
+    SwarmEnded,
     /// No CID where there should be one.
     #[error(transparent)]
     Cid(#[from] CidError),
@@ -141,8 +147,19 @@ pub(crate) fn usage(error: &clap::Error) -> ExitCode {
     }
 }
 
+/// On one line, and without the number that the system has for an error.
 fn one_line(text: &str) -> String {
-    text.split_whitespace().collect::<Vec<_>>().join(" ")
+    let mut line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    while let Some((before, after)) = line.split_once(" (os error ") {
+        let Some((number, rest)) = after.split_once(')') else {
+            break;
+        };
+        if number.parse::<u32>().is_err() {
+            break;
+        }
+        line = format!("{before}{rest}");
+    }
+    line
 }
 
 #[cfg(test)]
@@ -181,5 +198,10 @@ mod tests {
     #[test]
     fn a_message_is_one_line() {
         assert_eq!(one_line("a\n  b\tc "), "a b c");
+        let system = io::Error::from_raw_os_error(2).to_string();
+        assert_eq!(
+            one_line(&format!("`x`: {system}; y")),
+            "`x`: No such file or directory; y"
+        );
     }
 }

@@ -2,11 +2,16 @@
 //! this user may read.
 
 use std::fs::{File, Metadata};
-use std::io::IsTerminal;
-use std::os::fd::{AsFd, OwnedFd};
+use std::io::{self, IsTerminal};
+use std::net::Shutdown;
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::sync_channel;
 use std::thread;
 
+use store::chunk::Chunker;
+use store::unixfs::profile::Profile;
 use store::unixfs::source::{self, SourceOptions};
 use store::unixfs::{Entry, Name};
 use store_node::api::client::{ClientError, Sender};
@@ -18,7 +23,9 @@ use crate::context::Context;
 use crate::exit::Error;
 
 pub(crate) fn run(args: Add, context: &mut Context) -> Result<(), Error> {
-    let inputs = inputs(&args)?;
+    check(&args)?;
+    let input = input(&args)?;
+    let stdin = input.stream().map_err(Error::io("read standard input"))?;
     let options = SourceOptions {
         hidden: args.hidden,
         dereference_symlinks: args.dereference_symlinks,
@@ -34,54 +41,97 @@ pub(crate) fn run(args: Add, context: &mut Context) -> Result<(), Error> {
     });
     let mut conversation = Conversation::open(context, None, &request, "adding")?;
     let sender = conversation.take_sender();
-    thread::scope(|scope| {
-        let sending = scope.spawn(move || send(sender, inputs, options));
-        let answered = print(&mut conversation, args.quiet, context);
-        if answered.is_err() {
-            conversation.hang_up();
+    let (report, reported) = sync_channel(1);
+    // Not waited for where the command fails: it may be waiting for standard input.
+    thread::spawn(move || {
+        let sent = send(sender, input, options);
+        // Nobody asks where all went well.
+        let _ = report.send(sent);
+    });
+    let answered = print(&mut conversation, args.quiet, context);
+    if answered.is_err() {
+        conversation.hang_up();
+        if let Some(stdin) = stdin {
+            // Whoever reads it stops waiting.
+            let _ = stdin.shutdown(Shutdown::Both);
         }
-        match sending.join().expect("the walk does not panic") {
-            // What could not be read is the reason; the answer only repeats it.
-            Err(unreadable) => Err(unreadable),
-            Ok(()) => answered,
+        // What could not be read is the reason; the answer only repeats it.
+        if let Ok(Err(unreadable)) = reported.try_recv() {
+            return Err(unreadable);
         }
-    })
+    }
+    answered
+}
+
+/// Refuses at once what no holder of a repo would take.
+fn check(args: &Add) -> Result<(), Error> {
+    let usage = |message: String| Error::Usage {
+        message,
+        hint: None,
+    };
+    args.profile
+        .parse::<Profile>()
+        .map_err(|error| usage(format!("`--profile`: {error}")))?;
+    if let Some(chunker) = &args.chunker {
+        chunker
+            .parse::<Chunker>()
+            .map_err(|error| usage(format!("`--chunker`: {error}")))?;
+    }
+    Ok(())
 }
 
 /// What is added.
 enum Input {
-    Stdin(OwnedFd),
+    /// Standard input, by way of a socket: its reading end goes to whoever does the work, and can be
+    /// shut when the command ends before its input does.
+    Stdin {
+        near: UnixStream,
+        far: UnixStream,
+    },
+    /// Standard input where it is a file.
+    File(File),
     Paths(Vec<PathBuf>),
 }
 
-fn inputs(args: &Add) -> Result<Input, Error> {
-    let stdin = std::io::stdin();
-    let wanted = match args.paths.as_slice() {
+impl Input {
+    /// The socket that standard input goes through.
+    fn stream(&self) -> io::Result<Option<UnixStream>> {
+        match self {
+            Self::Stdin { near, .. } => near.try_clone().map(Some),
+            Self::File(_) | Self::Paths(_) => Ok(None),
+        }
+    }
+}
+
+fn input(args: &Add) -> Result<Input, Error> {
+    let stdin = io::stdin();
+    match args.paths.as_slice() {
         [] if stdin.is_terminal() => {
             return Err(Error::Usage {
                 message: "nothing to add: name a file or directory, or pipe something in".into(),
                 hint: Some("`store add --help` shows how".into()),
             });
         }
-        [] => true,
-        [one] => one == Path::new("-"),
+        [] => {}
+        [one] if one == Path::new("-") => {}
         several if several.iter().any(|path| path == Path::new("-")) => {
             return Err(Error::Usage {
                 message: "`-` is standard input and stands alone".into(),
                 hint: Some("a file of that name is `./-`".into()),
             });
         }
-        _ => false,
-    };
-    if wanted {
-        let read = Error::io("read standard input");
-        return stdin
-            .as_fd()
-            .try_clone_to_owned()
-            .map(Input::Stdin)
-            .map_err(read);
+        paths => return Ok(Input::Paths(paths.to_vec())),
     }
-    Ok(Input::Paths(args.paths.clone()))
+    standard_input().map_err(Error::io("read standard input"))
+}
+
+fn standard_input() -> io::Result<Input> {
+    let stdin = File::from(io::stdin().as_fd().try_clone_to_owned()?);
+    if stdin.metadata()?.is_file() {
+        return Ok(Input::File(stdin));
+    }
+    let (near, far) = UnixStream::pair()?;
+    Ok(Input::Stdin { near, far })
 }
 
 fn print(conversation: &mut Conversation, quiet: bool, context: &mut Context) -> Result<(), Error> {
@@ -103,25 +153,26 @@ fn line(added: &Added, quiet: bool) -> String {
 
 /// Sends all that is added. An error here is one of this side: what cannot be read. That the other side
 /// takes no more is told by its events.
-fn send(mut sender: Sender, inputs: Input, options: SourceOptions) -> Result<(), Error> {
-    let sent = match inputs {
-        Input::Stdin(stdin) => sender.send_step(
-            &Step::File {
-                name: Name::default(),
-                size: None,
-            },
-            Some(stdin.as_fd()),
-        ),
+fn send(mut sender: Sender, input: Input, options: SourceOptions) -> Result<(), Error> {
+    let sent = match input {
+        Input::File(file) => sender.send_step(&nameless(), Some(file.as_fd())),
+        Input::Stdin { near, far } => match pass_on(&mut sender, near, far) {
+            Ok(sent) => sent,
+            Err(error) => {
+                let error = Error::io("read standard input")(error);
+                refuse(&mut sender, &error);
+                return Err(error);
+            }
+        },
         Input::Paths(paths) => {
             let mut sent = Ok(());
             for entry in source::walk(&paths, &options) {
                 let (step, file) = match entry {
                     Ok(entry) => step(entry),
                     Err(error) => {
-                        let message = error.to_string();
-                        // The conversation has ended where this cannot be said.
-                        let _ = sender.send_step(&Step::Failed { message }, None);
-                        return Err(error.into());
+                        let error = error.into();
+                        refuse(&mut sender, &error);
+                        return Err(error);
                     }
                 };
                 sent = sender.send_step(&step, file.as_ref().map(AsFd::as_fd));
@@ -134,7 +185,49 @@ fn send(mut sender: Sender, inputs: Input, options: SourceOptions) -> Result<(),
     };
     match sent.and_then(|()| sender.send_step(&Step::Finish, None)) {
         Ok(()) | Err(ClientError::Ended) => Ok(()),
-        Err(error) => Err(error.into()),
+        Err(error) => {
+            sender.close();
+            Err(error.into())
+        }
+    }
+}
+
+/// A file of no name, which standard input is.
+fn nameless() -> Step {
+    Step::File {
+        name: Name::default(),
+        size: None,
+    }
+}
+
+/// Sends the reading end, then all of standard input through it: nothing says that this is finished
+/// before it is. The inner result is that of the conversation.
+fn pass_on(
+    sender: &mut Sender,
+    mut near: UnixStream,
+    far: UnixStream,
+) -> io::Result<Result<(), ClientError>> {
+    if let Err(error) = sender.send_step(&nameless(), Some(far.as_fd())) {
+        return Ok(Err(error));
+    }
+    drop(far);
+    match io::copy(&mut io::stdin().lock(), &mut near) {
+        // Whoever read it has stopped; the events say why.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
+            return Ok(Err(ClientError::Ended));
+        }
+        Err(error) => return Err(error),
+        Ok(_) => near.shutdown(Shutdown::Write)?,
+    }
+    Ok(Ok(()))
+}
+
+/// Says that nothing is to be added, since not all of it can be read.
+fn refuse(sender: &mut Sender, error: &Error) {
+    let message = error.to_string();
+    if sender.send_step(&Step::Failed { message }, None).is_err() {
+        // Where this cannot be said, an end without a finish says it.
+        sender.close();
     }
 }
 

@@ -103,8 +103,9 @@ impl Joined {
                 }
             }
         };
-        let lookup = tokio::time::timeout(timeout, lookup);
         self.handle.block_on(async {
+            // Made here: a timer needs the runtime from its beginning.
+            let lookup = tokio::time::timeout(timeout, lookup);
             // How it ends does not matter: what was found has been handed out.
             let _ = cancel.run_until_cancelled(lookup).await;
         });
