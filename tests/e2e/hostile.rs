@@ -10,7 +10,15 @@ use peer::{Hostile, Lie};
 /// A `get` from `peers` alone, which gives up after five seconds without a block.
 fn get(place: &Place, repo: &str, cid: &str, peers: &[&str]) -> Finished {
     let mut get = place.store(repo);
-    get.args(["get", cid, "--timeout", "5s", "--no-mdns", "--listen", "/ip4/127.0.0.1/tcp/0"]);
+    get.args([
+        "get",
+        cid,
+        "--timeout",
+        "5s",
+        "--no-mdns",
+        "--listen",
+        "/ip4/127.0.0.1/tcp/0",
+    ]);
     for peer in peers {
         get.args(["--bootstrap", peer]);
     }
@@ -36,10 +44,17 @@ fn a_get_ends_well_from_the_honest_one_whatever_the_other_does() {
         let got = get(&place, &repo, &cid, &[&hostile.address, honest.tcp()]);
         assert_eq!(got.code(), 0, "{lie:?}: {}", got.stderr);
         same(&file, &place.path(&format!("{repo}-out")));
-        assert!(hostile.was_asked(), "{lie:?}: nobody asked it, so that this shows nothing");
+        assert!(
+            hostile.was_asked(),
+            "{lie:?}: nobody asked it, so that this shows nothing"
+        );
         if lie.is_proof() {
             let named = got.stderr.contains(&hostile.peer_id);
-            assert!(named, "{lie:?}: the log does not name {}: {}", hostile.peer_id, got.stderr);
+            assert!(
+                named,
+                "{lie:?}: the log does not name {}: {}",
+                hostile.peer_id, got.stderr
+            );
         }
     }
 }
@@ -54,7 +69,14 @@ fn a_get_from_a_hostile_peer_alone_fails_in_bounded_time_and_says_so() {
         let got = get(&place, &repo, &cid, &[&hostile.address]);
         assert!([3, 4].contains(&got.code()), "{lie:?}: {got:?}");
         assert_eq!(got.errors().len(), 1, "{lie:?}: {}", got.stderr);
-        assert!(got.elapsed < Duration::from_secs(60), "{lie:?}: {:?}", got.elapsed);
-        assert!(!place.path(&format!("{repo}-out")).exists(), "{lie:?} left a file");
+        assert!(
+            got.elapsed < Duration::from_secs(60),
+            "{lie:?}: {:?}",
+            got.elapsed
+        );
+        assert!(
+            !place.path(&format!("{repo}-out")).exists(),
+            "{lie:?} left a file"
+        );
     }
 }

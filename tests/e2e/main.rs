@@ -2,12 +2,17 @@
 //! namespaces of the test's own.
 
 #![allow(
+    unreachable_pub,
+    reason = "a crate of its own, whose parts use each other"
+)]
+#![allow(
     clippy::unwrap_used,
     reason = "a test that panics has said what is wrong"
 )]
 
 mod support;
 
+mod errors;
 mod hostile;
 mod kill;
 mod limits;

@@ -257,8 +257,13 @@ impl Node {
     }
 
     /// Asks it to stop (SIGTERM), and waits for its end.
-    pub fn stop(mut self) -> ExitStatus {
-        signal(&self.child, Signal::TERM);
+    pub fn stop(self) -> ExitStatus {
+        self.end(Signal::TERM)
+    }
+
+    /// Sends it a signal that ends it, and waits for its end.
+    pub fn end(mut self, by: Signal) -> ExitStatus {
+        signal(&self.child, by);
         wait(&mut self.child, NODE_LIMIT).expect("a node stops when it is asked to")
     }
 
@@ -290,7 +295,7 @@ fn lines(from: impl Read + Send + 'static) -> Receiver<String> {
     receive
 }
 
-/// Pseudo-random bytes of a seed: not compressible, the same on every machine (SplitMix64).
+/// Pseudo-random bytes of a seed: not compressible, the same on every machine (`SplitMix64`).
 pub struct Noise {
     state: u64,
     left: u64,
@@ -348,7 +353,9 @@ pub fn same(left: &Path, right: &Path) {
     let printed = String::from_utf8_lossy(&result.stdout);
     assert!(
         result.status.success(),
-        "{left:?} and {right:?} differ: {printed}{}",
+        "{} and {} differ: {printed}{}",
+        left.display(),
+        right.display(),
         result.stderr
     );
 }

@@ -15,7 +15,7 @@ fn odd_tree(top: &Path) {
     };
     write(b"plain.txt", b"plain\n");
     write(b"empty file", b"");
-    write(b"deep/er/and/deeper still/x", &[7; 3 << 20]);
+    write(b"deep/er/and/deeper still/x", &vec![7; 3 << 20]);
     write("ünï-код-漢字/🦀".as_bytes(), b"unicode");
     write(b" leading space", b"1");
     write(b"trailing space ", b"2");

@@ -106,7 +106,7 @@ fn make(place: &Place, items: &[Value]) -> std::path::PathBuf {
             "file" => write(&path, item),
             "dir" => std::fs::create_dir_all(path).unwrap(),
             "symlink" => {
-                std::os::unix::fs::symlink(item["target"].as_str().unwrap(), path).unwrap()
+                std::os::unix::fs::symlink(item["target"].as_str().unwrap(), path).unwrap();
             }
             "many" => many(&path, item),
             other => panic!("an input of kind {other}"),

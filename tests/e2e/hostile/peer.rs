@@ -77,8 +77,10 @@ impl Hostile {
     /// Starts a peer that has `file` and tells `lie`.
     pub fn start(file: &Path, lie: Lie) -> Self {
         let blocks = MemoryStore::default();
-        let entry: Entry<File> =
-            Entry::File { name: "file".into(), content: File::open(file).unwrap() };
+        let entry: Entry<File> = Entry::File {
+            name: "file".into(),
+            content: File::open(file).unwrap(),
+        };
         let entries = std::iter::once(Ok(entry));
         let added = import(Some(&blocks), &ImportOptions::default(), entries, &|_| ()).unwrap();
         let root = added[0].cid;
@@ -88,17 +90,27 @@ impl Hostile {
         let (ready, is_ready) = std::sync::mpsc::sync_channel(1);
         let count = Arc::clone(&asked);
         std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build();
             runtime.unwrap().block_on(async {
                 let mut swarm = swarm();
                 let peer_id = swarm.local_peer_id().to_string();
-                let mut server = Server { blocks, lie, held: Vec::new(), asked: count };
-                swarm.listen_on("/ip4/127.0.0.1/tcp/0".parse().unwrap()).unwrap();
+                let mut server = Server {
+                    blocks,
+                    lie,
+                    held: Vec::new(),
+                    asked: count,
+                };
+                swarm
+                    .listen_on("/ip4/127.0.0.1/tcp/0".parse().unwrap())
+                    .unwrap();
                 let serve = async {
                     loop {
                         let event = swarm.select_next_some().await;
                         if let SwarmEvent::NewListenAddr { address, .. } = &event {
-                            let _ = ready.send((format!("{address}/p2p/{peer_id}"), peer_id.clone()));
+                            let _ =
+                                ready.send((format!("{address}/p2p/{peer_id}"), peer_id.clone()));
                         }
                         server.on_event(&mut swarm, event);
                     }
@@ -107,7 +119,13 @@ impl Hostile {
             });
         });
         let (address, peer_id) = is_ready.recv().unwrap();
-        Self { address, peer_id, root: root.to_string(), asked, _stop: stop }
+        Self {
+            address,
+            peer_id,
+            root: root.to_string(),
+            asked,
+            _stop: stop,
+        }
     }
 
     /// Whether anybody asked it for anything.
@@ -126,7 +144,11 @@ fn swarm() -> Swarm<Behaviour> {
     let protocol = StreamProtocol::new("/store/main/chunk/0.1.0");
     SwarmBuilder::with_new_identity()
         .with_tokio()
-        .with_tcp(tcp::Config::default(), noise::Config::new, yamux::Config::default)
+        .with_tcp(
+            tcp::Config::default(),
+            noise::Config::new,
+            yamux::Config::default,
+        )
         .unwrap()
         .with_behaviour(|key| Behaviour {
             identify: identify::Behaviour::new(identify::Config::new(
@@ -157,7 +179,9 @@ impl Server {
     fn on_event(&mut self, swarm: &mut Swarm<Behaviour>, event: SwarmEvent<BehaviourEvent>) {
         let SwarmEvent::Behaviour(BehaviourEvent::Chunk(request_response::Event::Message {
             peer,
-            message: Message::Request { request, channel, .. },
+            message: Message::Request {
+                request, channel, ..
+            },
             ..
         })) = event
         else {
@@ -201,17 +225,28 @@ impl Server {
         };
         let encoded = response.encode().unwrap();
         let mut bytes = encoded.head.to_vec();
-        encoded.payload.iter().for_each(|block| bytes.extend_from_slice(block));
+        encoded
+            .payload
+            .iter()
+            .for_each(|block| bytes.extend_from_slice(block));
         Some(bytes)
     }
 
     fn manifest(&self, nodes: &[Cid]) -> Response {
         let found = nodes.iter().filter_map(|&cid| {
             let data = self.blocks.get(&cid).unwrap()?;
-            Some(ManifestNode { cid, data, leaves: Bits::default() })
+            Some(ManifestNode {
+                cid,
+                data,
+                leaves: Bits::default(),
+            })
         });
         let nodes: Vec<ManifestNode> = found.collect();
-        if nodes.is_empty() { Response::NotFound } else { Response::Manifest { nodes, more: false } }
+        if nodes.is_empty() {
+            Response::NotFound
+        } else {
+            Response::Manifest { nodes, more: false }
+        }
     }
 
     fn leaves(&self, extents: &[Extent]) -> Response {
@@ -222,7 +257,11 @@ impl Server {
                 let links = self.blocks.links(&extent.node).unwrap().unwrap_or_default();
                 links.into_iter().map(|link| link.cid).collect()
             });
-            for child in children.iter().skip(extent.first as usize).take(extent.count as usize) {
+            for child in children
+                .iter()
+                .skip(extent.first as usize)
+                .take(extent.count as usize)
+            {
                 let data = self.blocks.get(child).unwrap();
                 leaves.push(data.map_or(Leaf::NotFound, Leaf::Have));
             }
@@ -249,7 +288,10 @@ fn flip(leaf: Leaf) -> Leaf {
 }
 
 fn other_node() -> pb::Node {
-    pb::Node { links: Vec::new(), data: Some(Bytes::from_static(b"\x08\x01")) }
+    pb::Node {
+        links: Vec::new(),
+        data: Some(Bytes::from_static(b"\x08\x01")),
+    }
 }
 
 fn strange_node() -> ManifestNode {
@@ -259,7 +301,11 @@ fn strange_node() -> ManifestNode {
         other_node().encode(),
     );
     let (cid, data) = block.unwrap().into_parts();
-    ManifestNode { cid, data, leaves: Bits::default() }
+    ManifestNode {
+        cid,
+        data,
+        leaves: Bits::default(),
+    }
 }
 
 /// A header of leaves (kind 2) whose packed list of statuses has a hundred thousand entries.
