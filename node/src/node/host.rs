@@ -22,6 +22,11 @@ use crate::service::Service;
 const HOLDER_WITHIN: Duration = Duration::from_secs(5);
 /// How often it is looked for.
 const HOLDER_PAUSE: Duration = Duration::from_millis(10);
+/// A thread that has answered lets go of the repo a moment after it has said so. Waited for this long
+/// in all.
+const LET_GO_WITHIN: Duration = Duration::from_secs(2);
+/// How often it is looked for.
+const LET_GO_PAUSE: Duration = Duration::from_micros(200);
 
 /// A process that answers commands on its repo.
 pub struct Host {
@@ -144,16 +149,27 @@ impl Host {
 }
 
 /// Makes durable what is there, and lets go of the repo.
-pub(super) fn close(repo: Arc<Repo>) -> Result<(), NodeError> {
-    match Arc::try_unwrap(repo) {
-        Ok(repo) => repo.close()?,
-        // A task that is late to end still reads; the process ends it.
-        Err(repo) => repo.blocks().commit().map_err(|error| RepoError::Store {
-            path: repo.path().to_owned(),
-            error,
-        })?,
+pub(super) fn close(mut repo: Arc<Repo>) -> Result<(), NodeError> {
+    // The process must not end while another thread is closing the database: its locks would be
+    // destroyed under it.
+    let deadline = Instant::now() + LET_GO_WITHIN;
+    loop {
+        repo = match Arc::try_unwrap(repo) {
+            Ok(repo) => return Ok(repo.close()?),
+            Err(shared) if Instant::now() < deadline => shared,
+            Err(shared) => {
+                // A task that does not end still reads; the process ends it, and the database is
+                // left open under it.
+                let committed = shared.blocks().commit().map_err(|error| RepoError::Store {
+                    path: shared.path().to_owned(),
+                    error,
+                });
+                std::mem::forget(shared);
+                return Ok(committed?);
+            }
+        };
+        thread::sleep(LET_GO_PAUSE);
     }
-    Ok(())
 }
 
 #[cfg(test)]
