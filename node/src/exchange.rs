@@ -1,5 +1,93 @@
 //! The exchange: contents from all who have them, and ours to all who ask (docs/protocol.md).
+//!
+//! [`Exchange::open`] makes a [`Session`], which finds peers, asks them for parts of the DAG, verifies
+//! and stores what comes, and hands it to readers. What to ask of whom is decided by [`scheduler`],
+//! which knows no network; `server` answers others.
 
 pub mod codec;
+mod outbound;
 pub mod scheduler;
 pub(crate) mod server;
+pub mod session;
+
+use std::sync::Arc;
+
+use store::Cid;
+use store::blockstore::Blockstore;
+use tokio::sync::mpsc;
+
+use self::outbound::Outbound;
+use self::scheduler::Limits;
+pub use self::session::{Mode, Session, SessionOptions, SessionProgress, SessionSource};
+use crate::network::{Inbound, Network};
+
+/// Below this much memory for downloads, everything is kept small.
+const LITTLE: u64 = 32 << 20;
+
+/// How the exchange is set up.
+#[derive(Clone, Copy, Debug)]
+pub struct ExchangeConfig {
+    /// What one download may take.
+    pub limits: Limits,
+}
+
+impl From<&store_config::Exchange> for ExchangeConfig {
+    fn from(config: &store_config::Exchange) -> Self {
+        let total_bytes = config.download_memory.bytes();
+        let limits = if total_bytes < LITTLE {
+            Limits::low_memory()
+        } else {
+            Limits::default()
+        };
+        let peer_bytes = limits.peer_bytes.min(total_bytes);
+        Self {
+            limits: Limits {
+                total_bytes,
+                peer_bytes,
+                ..limits
+            },
+        }
+    }
+}
+
+/// The handle of the exchange.
+#[derive(Clone)]
+pub struct Exchange {
+    outbound: Arc<dyn Outbound>,
+    store: Arc<dyn Blockstore>,
+    config: ExchangeConfig,
+}
+
+impl Exchange {
+    /// Serves `inbound` from `store` until the network ends, and stands ready for downloads. Must be
+    /// called within a tokio runtime.
+    #[must_use]
+    pub fn start(
+        network: Network,
+        store: Arc<dyn Blockstore>,
+        inbound: mpsc::Receiver<Inbound>,
+        config: ExchangeConfig,
+    ) -> Self {
+        tokio::spawn(server::serve(network.clone(), Arc::clone(&store), inbound));
+        Self {
+            outbound: Arc::new(network),
+            store,
+            config,
+        }
+    }
+
+    /// Begins a download. Must be called within a tokio runtime.
+    #[must_use]
+    pub fn open(&self, root: Cid, options: SessionOptions) -> Session {
+        let (outbound, store) = (Arc::clone(&self.outbound), Arc::clone(&self.store));
+        Session::start(outbound, store, root, options, self.config.limits)
+    }
+}
+
+impl std::fmt::Debug for Exchange {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Exchange")
+            .field("config", &self.config)
+            .finish_non_exhaustive()
+    }
+}

@@ -223,6 +223,13 @@ fn explain(peer: PeerId, error: &OutboundFailure) -> RequestError {
         OutboundFailure::Timeout => RequestError::Timeout { peer },
         OutboundFailure::ConnectionClosed => RequestError::ConnectionClosed { peer },
         OutboundFailure::UnsupportedProtocols => RequestError::Unsupported { peer },
+        // The codec's word for what is no message.
+        OutboundFailure::Io(error) if error.kind() == std::io::ErrorKind::InvalidData => {
+            RequestError::Malformed {
+                peer,
+                reason: error.to_string(),
+            }
+        }
         OutboundFailure::Io(error) => RequestError::Broken {
             peer,
             reason: error.to_string(),

@@ -5,7 +5,7 @@
 //! never by the swarm's task (I4). The blocks have passed the disk's checksum only: whoever asked
 //! hashes them anyway.
 
-mod answer;
+pub(super) mod answer;
 #[cfg(test)]
 mod tests;
 

@@ -86,12 +86,20 @@ pub enum RequestError {
         /// The peer.
         peer: PeerId,
     },
-    /// The stream broke, or what came over it is no answer.
+    /// The stream broke.
     #[error("the answer of peer `{peer}` cannot be read: {reason}")]
     Broken {
         /// The peer.
         peer: PeerId,
         /// What the codec or the stream said.
+        reason: String,
+    },
+    /// What came is no answer: the peer breaks the protocol.
+    #[error("the answer of peer `{peer}` breaks the protocol: {reason}")]
+    Malformed {
+        /// The peer.
+        peer: PeerId,
+        /// What the codec said.
         reason: String,
     },
     /// More requests are under way than the node allows.

@@ -142,6 +142,8 @@ impl<P: PeerName> Scheduler<P> {
         let Some(peer) = self.peers.all.get_mut(&request.peer) else {
             return;
         };
+        peer.answered = true;
+        peer.strikes = 0;
         peer.proven |= !nothing;
         if !nothing {
             peer.empty = 0;

@@ -1,10 +1,10 @@
 //! [`Place`]: where in the DAG something stands, ordered as a depth-first reader meets it.
 
 use std::cmp::Ordering;
-use std::rc::Rc;
+use std::sync::Arc;
 
 /// The way from the root to a node: which child, at each level.
-pub(super) type Path = Rc<[u32]>;
+pub(super) type Path = Arc<[u32]>;
 
 /// One child of the node at a path. Siblings share the path.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,7 +22,7 @@ impl Place {
 
     pub(super) fn child(parent: &Path, index: u32) -> Self {
         Self {
-            parent: Some(Rc::clone(parent)),
+            parent: Some(Arc::clone(parent)),
             index,
         }
     }
@@ -60,7 +60,7 @@ mod tests {
 
     #[test]
     fn places_are_in_depth_first_order() {
-        let top: Path = Rc::new([]);
+        let top: Path = Arc::new([]);
         let second = Place::child(&top, 1).path();
         let order = [
             Place::ROOT,

@@ -347,7 +347,9 @@ impl Tree {
             let item = self.items.remove(ix);
             self.by_cid.remove(&item.cid);
             self.recent.insert(item.cid);
-            if leaf {
+            // What came ahead of its parents, for a reader, is counted when they are opened.
+            let placed = !item.parents.is_empty() || item.cid == self.root;
+            if leaf && (placed || self.mode == Mode::OnDemand) {
                 self.done_blocks += 1;
                 self.done_bytes += u64::from(item.size);
             }

@@ -18,7 +18,10 @@ const NODES_SIZE: usize = MAX_HEADER_SIZE / 2;
 ///
 /// # Errors
 /// When the store as a whole failed.
-pub(super) fn answer(store: &dyn Blockstore, request: &Request) -> Result<Response, StoreError> {
+pub(in crate::exchange) fn answer(
+    store: &dyn Blockstore,
+    request: &Request,
+) -> Result<Response, StoreError> {
     match request {
         Request::Manifest { nodes, .. } => manifest(store, nodes, request.max_bytes()),
         Request::Get { extents, .. } => leaves(store, extents, request.max_bytes()),

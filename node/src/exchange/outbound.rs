@@ -1,0 +1,68 @@
+//! [`Outbound`]: what a session needs of the swarm. The swarm is one implementation, a test's swarm
+//! without sockets the other.
+
+use futures::future::BoxFuture;
+use libp2p::{Multiaddr, PeerId};
+use store::Cid;
+use store::wire::{Request, Response};
+use tokio::sync::{broadcast, mpsc};
+
+use crate::network::{ConnectError, Network, NetworkEvent, ProviderRecord, RequestError};
+
+/// The way to other peers.
+pub(crate) trait Outbound: Send + Sync + 'static {
+    /// Asks a peer.
+    fn request(
+        &self,
+        peer: PeerId,
+        request: Request,
+    ) -> BoxFuture<'static, Result<Response, RequestError>>;
+
+    /// Connects to whoever is at an address.
+    fn connect(&self, address: Multiaddr) -> BoxFuture<'static, Result<PeerId, ConnectError>>;
+
+    /// Looks for providers of a root.
+    fn providers(&self, root: Cid) -> BoxFuture<'static, mpsc::Receiver<ProviderRecord>>;
+
+    /// The connected peers that speak the chunk protocol.
+    fn connected(&self) -> BoxFuture<'static, Vec<PeerId>>;
+
+    /// What happens from now on.
+    fn events(&self) -> broadcast::Receiver<NetworkEvent>;
+}
+
+impl Outbound for Network {
+    fn request(
+        &self,
+        peer: PeerId,
+        request: Request,
+    ) -> BoxFuture<'static, Result<Response, RequestError>> {
+        let network = self.clone();
+        Box::pin(async move { network.request(peer, request).await })
+    }
+
+    fn connect(&self, address: Multiaddr) -> BoxFuture<'static, Result<PeerId, ConnectError>> {
+        let network = self.clone();
+        Box::pin(async move { network.connect(address).await })
+    }
+
+    fn providers(&self, root: Cid) -> BoxFuture<'static, mpsc::Receiver<ProviderRecord>> {
+        let network = self.clone();
+        Box::pin(async move { network.providers(root).await })
+    }
+
+    fn connected(&self) -> BoxFuture<'static, Vec<PeerId>> {
+        let network = self.clone();
+        Box::pin(async move {
+            let peers = network.peers().await.into_iter();
+            peers
+                .filter(|info| info.speaks_chunk)
+                .map(|info| info.peer)
+                .collect()
+        })
+    }
+
+    fn events(&self) -> broadcast::Receiver<NetworkEvent> {
+        Network::events(self)
+    }
+}

@@ -1,0 +1,51 @@
+//! Who may have a content: the addresses given, the peers connected, the providers that the DHT
+//! knows, all at once.
+
+use std::sync::Arc;
+
+use futures::future::join_all;
+use libp2p::{Multiaddr, PeerId};
+use store::Cid;
+use tokio::sync::mpsc;
+
+use super::driver::Note;
+use crate::exchange::outbound::Outbound;
+use crate::exchange::scheduler::Event;
+
+/// Connected peers that are asked without being known to have anything.
+const CONNECTED: usize = 16;
+
+/// Tells of candidates as they are found, then that there are no more.
+pub(super) async fn search(
+    outbound: Arc<dyn Outbound>,
+    root: Cid,
+    addresses: Vec<Multiaddr>,
+    notes: mpsc::Sender<Note>,
+) {
+    // Who does not listen any more has ended the session.
+    let tell = async |peer: PeerId| {
+        let _ = notes.send(Note::Event(Event::Appeared(peer))).await;
+    };
+    let given = join_all(addresses.into_iter().map(|address| {
+        let connecting = outbound.connect(address.clone());
+        async move {
+            match connecting.await {
+                Ok(peer) => tell(peer).await,
+                Err(error) => tracing::info!(%address, %error, "cannot reach a given address"),
+            }
+        }
+    }));
+    let connected = async {
+        for peer in outbound.connected().await.into_iter().take(CONNECTED) {
+            tell(peer).await;
+        }
+    };
+    let known = async {
+        let mut providers = outbound.providers(root).await;
+        while let Some(provider) = providers.recv().await {
+            tell(provider.peer).await;
+        }
+    };
+    tokio::join!(given, connected, known);
+    let _ = notes.send(Note::Event(Event::SearchEnded)).await;
+}

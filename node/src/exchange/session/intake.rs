@@ -1,0 +1,163 @@
+//! The intake: verifies answers, stores what is good, wakes readers, and tells the driver.
+//!
+//! One blocking thread for each session. What has piled up meanwhile is verified together, since
+//! sixteen blocks are hashed at once. Blocks are stored past the log and made durable each
+//! [`COMMIT_BYTES`], so that a process that is killed loses at most twice that.
+
+use std::sync::Arc;
+
+use store::block::Block;
+use store::blockstore::{Blockstore, Write};
+use store::wire::Bits;
+use store::{Cid, dag};
+use tokio::sync::mpsc;
+
+use super::driver::Note;
+use super::shared::{End, Shared};
+use super::sort::{self, Claims, Sorted};
+use crate::exchange::scheduler::{Answer, Event, Outcome, RequestId};
+
+/// Stored bytes after which they are made durable.
+const COMMIT_BYTES: u64 = 32 << 20;
+/// Blocks that are hashed together.
+const LANES: usize = 16;
+/// Blocks that are taken in together at most, so that readers need not wait for the rest.
+const TOGETHER: usize = 64;
+
+/// An answer to take in.
+#[derive(Debug)]
+pub(super) struct Job {
+    pub(super) request: RequestId,
+    pub(super) claims: Claims,
+}
+
+pub(super) struct Intake {
+    store: Arc<dyn Blockstore>,
+    shared: Arc<Shared>,
+    root: Cid,
+    notes: mpsc::Sender<Note>,
+    uncommitted: u64,
+}
+
+impl Intake {
+    pub(super) const fn new(
+        store: Arc<dyn Blockstore>,
+        shared: Arc<Shared>,
+        root: Cid,
+        notes: mpsc::Sender<Note>,
+    ) -> Self {
+        Self {
+            store,
+            shared,
+            root,
+            notes,
+            uncommitted: 0,
+        }
+    }
+
+    /// Works until there is no more to do, or storing fails: then the session is over.
+    pub(super) fn run(mut self, mut jobs: mpsc::Receiver<Job>) {
+        while let Some(first) = jobs.blocking_recv() {
+            let mut batch = vec![first];
+            let mut blocks = batch[0].claims.items().len();
+            while blocks < TOGETHER
+                && let Ok(job) = jobs.try_recv()
+            {
+                blocks += job.claims.items().len();
+                batch.push(job);
+            }
+            if let Err(end) = self.take_in(batch) {
+                // Nobody listens any more if the session has ended otherwise.
+                let _ = self.notes.blocking_send(Note::End(end));
+                return;
+            }
+        }
+    }
+
+    fn take_in(&mut self, batch: Vec<Job>) -> Result<(), End> {
+        let sorted: Vec<(RequestId, Sorted)> = verify(batch);
+        let blocks: Vec<Block> = sorted
+            .iter()
+            .flat_map(|(_, sorted)| sorted.good.iter().map(|(block, _)| block.clone()))
+            .collect();
+        for block in &blocks {
+            // No peer's fault: the content itself cannot be read.
+            dag::links(block).map_err(End::Dag)?;
+        }
+        self.store.put_many(&blocks, Write::Bulk)?;
+        if let Some(root) = blocks.iter().find(|block| *block.cid() == self.root) {
+            let _ = self.notes.blocking_send(Note::Total(sort::total(root)));
+        }
+        let mut events = Vec::with_capacity(sorted.len());
+        for (request, sorted) in sorted {
+            let mut outcomes = sorted.missing;
+            for (block, bits) in &sorted.good {
+                outcomes.push(Outcome::Stored(sort::describe(&*self.store, block, bits)?));
+            }
+            let Sorted { more, lie, .. } = sorted;
+            events.push(Event::Answer(Answer {
+                request,
+                blocks: outcomes,
+                more,
+                lie,
+            }));
+        }
+        self.shared.arrived(&blocks);
+        self.uncommitted += blocks
+            .iter()
+            .map(|block| block.data().len() as u64)
+            .sum::<u64>();
+        if self.uncommitted >= COMMIT_BYTES {
+            self.store.commit()?;
+            self.uncommitted = 0;
+        }
+        self.shared.wait_for_room();
+        for event in events {
+            let _ = self.notes.blocking_send(Note::Event(event));
+        }
+        Ok(())
+    }
+}
+
+/// Verifies the blocks of all answers together, and sorts each answer out.
+fn verify(batch: Vec<Job>) -> Vec<(RequestId, Sorted)> {
+    let mut items = Vec::new();
+    let mut counts = Vec::with_capacity(batch.len());
+    for job in &batch {
+        let before = items.len();
+        items.extend(job.claims.items());
+        counts.push(items.len() - before);
+    }
+    let mut results = Vec::with_capacity(items.len());
+    let mut items = items.into_iter();
+    while items.len() > 0 {
+        results.extend(Block::verify_many(items.by_ref().take(LANES).collect()));
+    }
+    let mut results = results.into_iter();
+    let sort = |(job, count): (Job, usize)| {
+        let own = results.by_ref().take(count).collect();
+        (job.request, job.claims.sort(own))
+    };
+    batch.into_iter().zip(counts).map(sort).collect()
+}
+
+/// Looks a block up on this machine's disk, for the scheduler; a rotten one counts as missing.
+pub(super) fn look_up(
+    store: &dyn Blockstore,
+    shared: &Shared,
+    root: Cid,
+    cid: Cid,
+) -> Result<(Event<libp2p::PeerId>, Option<u64>), End> {
+    let data = match store.get(&cid) {
+        Ok(data) => data,
+        Err(store::blockstore::StoreError::Corrupt { .. }) => None,
+        Err(error) => return Err(error.into()),
+    };
+    let Some(block) = data.and_then(|data| Block::verify(cid, data).ok()) else {
+        return Ok((Event::Absent(cid), None));
+    };
+    let stored = sort::describe(store, &block, &Bits::default())?;
+    let total = (cid == root).then(|| sort::total(&block));
+    shared.provide(block);
+    Ok((Event::Found(stored), total))
+}

@@ -1,0 +1,128 @@
+//! [`SessionSource`]: a session's blocks, for readers who block.
+
+use std::sync::Arc;
+
+use store::blockstore::{Blockstore, StoreError};
+use store::dag::source::Local;
+use store::dag::{BlockSource, SourceError};
+use store::{Block, Cid};
+
+use super::shared::Shared;
+
+/// Blocks that one reader waits for at once at most; the scheduler puts so many in order.
+const AT_ONCE: usize = 256;
+
+/// Blocks from this machine, and from others as they come.
+///
+/// Blocks its caller until they are there or the session ends; not to be used by async tasks.
+#[derive(Clone)]
+pub struct SessionSource {
+    store: Arc<dyn Blockstore>,
+    shared: Arc<Shared>,
+}
+
+impl SessionSource {
+    pub(super) fn new(store: Arc<dyn Blockstore>, shared: Arc<Shared>) -> Self {
+        Self { store, shared }
+    }
+
+    /// What is on this machine's disk, verified; `None` where it is missing or rotten.
+    fn local(&self, cids: &[Cid]) -> Result<Vec<Option<Block>>, SourceError> {
+        let found = match self.store.get_many(cids) {
+            Ok(found) => found,
+            Err(StoreError::Corrupt { .. }) => return self.local_singly(cids),
+            Err(error) => return Err(error.into()),
+        };
+        let mut blocks = vec![None; cids.len()];
+        let there = cids.iter().zip(found).enumerate();
+        let there = there.filter_map(|(i, (cid, data))| Some((i, (*cid, data?))));
+        let (places, items): (Vec<_>, Vec<_>) = there.unzip();
+        for (place, block) in places.into_iter().zip(Block::verify_many(items)) {
+            // Rotten bytes count as missing.
+            blocks[place] = block.ok();
+        }
+        Ok(blocks)
+    }
+
+    fn local_singly(&self, cids: &[Cid]) -> Result<Vec<Option<Block>>, SourceError> {
+        let one = |cid: &Cid| match Local(&*self.store).block(cid) {
+            Ok(block) => Ok(Some(block)),
+            Err(SourceError::NotFound { .. } | SourceError::Store(StoreError::Corrupt { .. })) => {
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        };
+        cids.iter().map(one).collect()
+    }
+
+    fn some(&self, cids: &[Cid]) -> Result<Vec<Block>, SourceError> {
+        let mut blocks = self.shared.take(cids);
+        fill(cids, &mut blocks, |missing| self.local(missing))?;
+        fill(cids, &mut blocks, |missing| Ok(self.await_all(missing)))?;
+        // The session may have finished meanwhile: then all is on disk.
+        fill(cids, &mut blocks, |missing| self.local(missing))?;
+        let missing = |cid: &Cid| match self.shared.result() {
+            Ok(()) => SourceError::NotFound {
+                cid: *cid,
+                tried: String::new(),
+            },
+            Err(error) => error,
+        };
+        cids.iter()
+            .zip(blocks)
+            .map(|(cid, block)| block.ok_or_else(|| missing(cid)))
+            .collect()
+    }
+
+    fn await_all(&self, cids: &[Cid]) -> Vec<Option<Block>> {
+        self.shared.expect(cids);
+        // What was stored between the first look and `expect` has passed us by: look again, before
+        // others are asked for it.
+        match self.store.sizes(cids) {
+            Ok(sizes) if sizes.iter().any(Option::is_some) => {
+                let here = cids.iter().zip(&sizes).filter(|(_, size)| size.is_some());
+                let here: Vec<Cid> = here.map(|(cid, _)| *cid).collect();
+                for block in self.local(&here).into_iter().flatten().flatten() {
+                    self.shared.provide(block);
+                }
+            }
+            // An error of the store ends the session, and with it the wait.
+            Ok(_) | Err(_) => {}
+        }
+        self.shared.tell_driver();
+        self.shared.wait(cids)
+    }
+}
+
+impl BlockSource for SessionSource {
+    fn blocks(&self, cids: &[Cid]) -> Result<Vec<Block>, SourceError> {
+        let mut blocks = Vec::with_capacity(cids.len());
+        for some in cids.chunks(AT_ONCE) {
+            blocks.extend(self.some(some)?);
+        }
+        Ok(blocks)
+    }
+}
+
+/// Looks for what is still missing.
+fn fill(
+    cids: &[Cid],
+    blocks: &mut [Option<Block>],
+    look: impl FnOnce(&[Cid]) -> Result<Vec<Option<Block>>, SourceError>,
+) -> Result<(), SourceError> {
+    let empty: Vec<usize> = (0..cids.len()).filter(|&i| blocks[i].is_none()).collect();
+    if empty.is_empty() {
+        return Ok(());
+    }
+    let missing: Vec<Cid> = empty.iter().map(|&i| cids[i]).collect();
+    for (i, block) in empty.into_iter().zip(look(&missing)?) {
+        blocks[i] = block;
+    }
+    Ok(())
+}
+
+impl std::fmt::Debug for SessionSource {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SessionSource").finish_non_exhaustive()
+    }
+}
