@@ -92,6 +92,11 @@ impl Conversation {
         self.sender.take().expect("taken once")
     }
 
+    /// The progress.
+    pub(crate) const fn display(&mut self) -> &mut Display {
+        &mut self.display
+    }
+
     /// Waits for the next answer, and shows how far it is meanwhile; `None` when all is done.
     pub(crate) fn next(&mut self) -> Result<Option<Answer>, Error> {
         loop {

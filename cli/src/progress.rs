@@ -1,6 +1,8 @@
 //! How far a command is, on stderr when that is a terminal, else nowhere: bytes, rate, time left; or what
 //! it waits for.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -9,18 +11,36 @@ use store_node::api::message::{Event, Phase, Progress};
 /// How often the spinner turns, and the clock beside it.
 const TICK: Duration = Duration::from_millis(100);
 /// With a total that is known.
-const BAR: &str = "{msg:<11} {bar:28.cyan/dim} {decimal_bytes}/{decimal_total_bytes}  \
-                   {decimal_bytes_per_sec}  {eta} left{prefix}";
+const BAR: &str = "{msg:<11} {bar:28.cyan/dim} {binary_bytes}/{binary_total_bytes}  \
+                   {binary_bytes_per_sec}  {eta} left{prefix}";
 /// Without.
-const COUNT: &str = "{spinner} {msg} {decimal_bytes}  {decimal_bytes_per_sec}  {elapsed}{prefix}";
+const COUNT: &str = "{spinner} {msg} {binary_bytes}  {binary_bytes_per_sec}  {elapsed}{prefix}";
 /// While there is nothing to count.
 const WAIT: &str = "{spinner} {msg}  {elapsed}";
+
+/// How many bytes there are in all, once this side knows; 0 before.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Total(Arc<AtomicU64>);
+
+impl Total {
+    /// So many.
+    pub(crate) fn set(&self, bytes: u64) {
+        self.0.store(bytes, Ordering::Relaxed);
+    }
+
+    fn get(&self) -> Option<u64> {
+        Some(self.0.load(Ordering::Relaxed)).filter(|bytes| *bytes > 0)
+    }
+}
 
 /// The line on the terminal.
 pub(crate) struct Display {
     /// What is done: "adding".
     doing: &'static str,
     hidden: bool,
+    /// Whoever does the work says how far it is; else it is what we received.
+    told: bool,
+    total: Total,
     bar: Option<ProgressBar>,
     shown: Shown,
 }
@@ -40,8 +60,31 @@ impl Display {
         Self {
             doing,
             hidden,
+            told: false,
+            total: Total::default(),
             bar: None,
             shown: Shown::Nothing,
+        }
+    }
+
+    /// Where to say how many bytes there are in all.
+    pub(crate) fn total(&self) -> Total {
+        self.total.clone()
+    }
+
+    /// From now on nothing is shown: results follow.
+    pub(crate) fn hide(&mut self) {
+        self.clear();
+        self.hidden = true;
+    }
+
+    /// Shows how much has been received, unless whoever sends it says how far it is.
+    pub(crate) fn received(&mut self, bytes: u64) {
+        if !self.hidden && !self.told {
+            self.progress(&Progress {
+                bytes,
+                ..Progress::default()
+            });
         }
     }
 
@@ -51,7 +94,10 @@ impl Display {
             return;
         }
         match event {
-            Event::Progress(progress) => self.progress(progress),
+            Event::Progress(progress) => {
+                self.told = true;
+                self.progress(progress);
+            }
             Event::Waiting { phase, detail } => self.waiting(*phase, detail),
             _ => {}
         }
@@ -66,7 +112,8 @@ impl Display {
     }
 
     fn progress(&mut self, progress: &Progress) {
-        let shown = if progress.total.is_some() {
+        let total = progress.total.or_else(|| self.total.get());
+        let shown = if total.is_some() {
             Shown::Bar
         } else {
             Shown::Count
@@ -74,7 +121,7 @@ impl Display {
         let doing = self.doing;
         let bar = self.line(shown);
         bar.set_message(doing);
-        if let Some(total) = progress.total {
+        if let Some(total) = total {
             bar.set_length(total.max(progress.bytes));
         }
         bar.set_prefix(match (progress.peers, progress.files) {
@@ -162,6 +209,22 @@ mod tests {
             (5, Some(9), "adding".into())
         );
         display.clear();
+        assert!(display.bar.is_none());
+        display.received(7);
+        assert!(display.bar.is_none(), "the events say it");
+    }
+
+    #[test]
+    fn a_total_that_this_side_knows_makes_it_a_bar() {
+        let mut display = Display::new("fetching");
+        display.hidden = false;
+        display.received(7);
+        assert_eq!(display.bar.as_ref().unwrap().length(), None);
+        display.total().set(10);
+        display.received(8);
+        assert_eq!(display.bar.as_ref().unwrap().length(), Some(10));
+        display.hide();
+        display.received(9);
         assert!(display.bar.is_none());
     }
 }

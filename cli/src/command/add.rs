@@ -21,6 +21,7 @@ use crate::args::Add;
 use crate::backend::{Answer, Conversation};
 use crate::context::Context;
 use crate::exit::Error;
+use crate::progress::Total;
 
 pub(crate) fn run(args: Add, context: &mut Context) -> Result<(), Error> {
     check(&args)?;
@@ -41,10 +42,11 @@ pub(crate) fn run(args: Add, context: &mut Context) -> Result<(), Error> {
     });
     let mut conversation = Conversation::open(context, None, &request, "adding")?;
     let sender = conversation.take_sender();
+    let total = conversation.display().total();
     let (report, reported) = sync_channel(1);
     // Not waited for where the command fails: it may be waiting for standard input.
     thread::spawn(move || {
-        let sent = send(sender, input, options);
+        let sent = send(sender, input, options, &total);
         // Nobody asks where all went well.
         let _ = report.send(sent);
     });
@@ -153,7 +155,12 @@ fn line(added: &Added, quiet: bool) -> String {
 
 /// Sends all that is added. An error here is one of this side: what cannot be read. That the other side
 /// takes no more is told by its events.
-fn send(mut sender: Sender, input: Input, options: SourceOptions) -> Result<(), Error> {
+fn send(
+    mut sender: Sender,
+    input: Input,
+    options: SourceOptions,
+    total: &Total,
+) -> Result<(), Error> {
     let sent = match input {
         Input::File(file) => sender.send_step(&nameless(), Some(file.as_fd())),
         Input::Stdin { near, far } => match pass_on(&mut sender, near, far) {
@@ -165,7 +172,7 @@ fn send(mut sender: Sender, input: Input, options: SourceOptions) -> Result<(), 
             }
         },
         Input::Paths(paths) => {
-            let mut sent = Ok(());
+            let (mut sent, mut bytes) = (Ok(()), 0);
             for entry in source::walk(&paths, &options) {
                 let (step, file) = match entry {
                     Ok(entry) => step(entry),
@@ -179,7 +186,14 @@ fn send(mut sender: Sender, input: Input, options: SourceOptions) -> Result<(), 
                 if sent.is_err() {
                     break;
                 }
+                if let Step::File {
+                    size: Some(size), ..
+                } = step
+                {
+                    bytes += size;
+                }
             }
+            total.set(bytes);
             sent
         }
     };

@@ -18,6 +18,8 @@ pub(crate) fn run(args: &Cat, context: &mut Context) -> Result<(), Error> {
     let mut conversation = Conversation::open(context, Some(&args.network), &request, "fetching")?;
     while let Some(answer) = conversation.next()? {
         if let Answer::Piece(Piece::Data(data)) = answer {
+            // Who reads this, reads it here or in a pager: a bar would be in the way.
+            conversation.display().hide();
             context.output.bytes(&data)?;
         }
     }

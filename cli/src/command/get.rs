@@ -37,10 +37,14 @@ pub(crate) fn run(args: &Get, context: &mut Context) -> Result<(), Error> {
     let (mut found, mut bytes) = (None, 0);
     while let Some(answer) = conversation.next()? {
         match answer {
-            Answer::Found(what) => found = Some(what),
+            Answer::Found(what) => {
+                conversation.display().total().set(what.size.unwrap_or(0));
+                found = Some(what);
+            }
             Answer::Piece(piece) => {
                 if let Piece::Data(data) = &piece {
                     bytes += data.len() as u64;
+                    conversation.display().received(bytes);
                 }
                 extractor.accept(piece)?;
             }
