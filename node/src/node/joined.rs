@@ -9,28 +9,31 @@ use std::time::Duration;
 use libp2p::{Multiaddr, PeerId};
 use store::Cid;
 use store::repo::Repo;
-use store_config::Config;
+use store_config::{ByteSize, Config};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::NodeError;
+use crate::exchange::{Exchange, ExchangeConfig, Session, SessionOptions};
 use crate::identity;
 use crate::metrics::{Metrics, http};
-use crate::network::{ConnectError, Inbound, Network, NetworkConfig, ProviderRecord, Role};
+use crate::network::{ConnectError, Network, NetworkConfig, ProviderRecord, Role};
 
 /// Requests of others that wait to be looked at; the swarm answers Busy beyond. The exchange's server
 /// takes one within microseconds, to answer or to refuse it.
 const INBOUND: usize = 256;
+
+/// Bytes of downloads in memory with `storage.low_memory`: as many as one peer may owe.
+const LOW_MEMORY: ByteSize = ByteSize::mebibytes(16);
 
 /// A place in the network.
 #[derive(Debug)]
 pub struct Joined {
     handle: Handle,
     network: Network,
+    exchange: Exchange,
     metrics: Metrics,
-    /// Nobody answers these yet.
-    _inbound: mpsc::Receiver<Inbound>,
 }
 
 impl Joined {
@@ -50,11 +53,18 @@ impl Joined {
             ..NetworkConfig::default()
         };
         let network = Network::start(network, Arc::clone(repo), keypair, requests).await?;
+        let blocks = Arc::clone(repo.blocks());
+        let mut downloads = config.exchange.clone();
+        if config.storage.low_memory {
+            downloads.download_memory = downloads.download_memory.min(LOW_MEMORY);
+        }
+        let downloads = ExchangeConfig::from(&downloads);
+        let exchange = Exchange::start(network.clone(), blocks, inbound, downloads);
         Ok(Self {
             handle: Handle::current(),
             network,
+            exchange,
             metrics,
-            _inbound: inbound,
         })
     }
 
@@ -109,6 +119,13 @@ impl Joined {
             // How it ends does not matter: what was found has been handed out.
             let _ = cancel.run_until_cancelled(lookup).await;
         });
+    }
+
+    /// Opens a download of `root`.
+    #[must_use]
+    pub fn open(&self, root: Cid, options: SessionOptions) -> Session {
+        let _runtime = self.handle.enter();
+        self.exchange.open(root, options)
     }
 
     /// Announces `root`, now and from now on.

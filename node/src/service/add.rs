@@ -36,11 +36,15 @@ impl Service {
                 phase: Phase::Committing,
                 detail: String::new(),
             });
+        }
+        if !options.only_hash && options.no_pin {
             self.repo.blocks().commit()?;
         }
         for added in added {
-            if !options.only_hash && !options.no_pin {
-                self.keep(added.cid, options.name.clone())?;
+            if !options.only_hash {
+                if !options.no_pin {
+                    self.keep(added.cid, options.name.clone())?;
+                }
                 self.offer(added.cid)?;
             }
             speaker.item(Item::Added(added.into()))?;

@@ -3,7 +3,6 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use store::Cid;
-use store::blockstore::Blockstore;
 use store::dag::path::resolve;
 use store::dag::{BlockSource, Walk};
 
@@ -51,10 +50,9 @@ impl Service {
         Ok(())
     }
 
-    /// Pins `root`, whose blocks have all been put: they are durable before the pin is, and the pin
-    /// when this returns (I2, I3).
+    /// Pins `root`, whose blocks have all been put: [`Pins::add`](store::pin::Pins::add) makes them
+    /// durable before the pin, and the pin before it returns (I2, I3).
     pub(super) fn keep(&self, root: Cid, name: Option<String>) -> Result<(), Failure> {
-        self.repo.blocks().commit()?;
         let now = SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .unwrap_or_default();

@@ -1,32 +1,52 @@
-//! [`Source`]: blocks of one command's content, from this machine.
+//! [`Source`]: blocks from this machine while it has them, and from others from the
+//! first one on that it has not.
 
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use store::Cid;
 use store::block::Block;
+use store::blockstore::StoreError;
 use store::dag::source::Local;
 use store::dag::{BlockSource, SourceError};
 
 use super::Service;
 use super::target::Named;
 use crate::api::conversation::{Speaker, watch};
-use crate::api::message::Failure;
+use crate::api::message::{Event, Failure, Phase, Progress};
+use crate::exchange::{Mode, Session, SessionOptions, SessionSource, session};
 
 /// Where the blocks of one command's content come from.
 pub(super) struct Source<'a> {
     service: &'a Service,
     speaker: &'a Speaker,
+    root: Cid,
+    options: SessionOptions,
+    /// Opened by the first block that is missing here.
+    session: Mutex<Option<Open>>,
+    /// Why the network could not be joined: an error that a [`SourceError`] cannot carry.
+    failure: Mutex<Option<Failure>>,
+}
+
+struct Open {
+    session: Session,
+    blocks: Arc<SessionSource>,
 }
 
 impl<'a> Source<'a> {
-    /// For all of a content.
+    /// For all of a content. Below a path it is read as it is needed: others are known for the root.
     pub(super) fn whole(
         service: &'a Service,
         speaker: &'a Speaker,
-        _named: &Named,
-        _stall: Duration,
+        named: &Named,
+        stall: Duration,
     ) -> Self {
-        Self { service, speaker }
+        let mode = if named.target.path.is_empty() {
+            Mode::Whole
+        } else {
+            Mode::OnDemand
+        };
+        Self::new(service, speaker, named, mode, stall)
     }
 
     /// For parts of a content: nothing is fetched that is not read.
@@ -36,21 +56,108 @@ impl<'a> Source<'a> {
         named: &Named,
         stall: Duration,
     ) -> Self {
-        Self::whole(service, speaker, named, stall)
+        Self::new(service, speaker, named, Mode::OnDemand, stall)
     }
 
-    /// Does `work`, which reads from this source; ends it when the client goes.
+    fn new(
+        service: &'a Service,
+        speaker: &'a Speaker,
+        named: &Named,
+        mode: Mode,
+        stall: Duration,
+    ) -> Self {
+        let options = SessionOptions {
+            addresses: named.addresses.clone(),
+            mode,
+            stall,
+        };
+        let (session, failure) = (Mutex::default(), Mutex::default());
+        Self {
+            service,
+            speaker,
+            root: named.target.cid,
+            options,
+            session,
+            failure,
+        }
+    }
+
+    /// Does `work`, which reads from this source, while the client is told what is waited for; ends it
+    /// when the client goes.
     pub(super) fn watched<T>(
         &self,
         work: impl FnOnce() -> Result<T, Failure>,
     ) -> Result<T, Failure> {
-        watch(self.speaker, || None, || (), work)
+        let result = watch(self.speaker, || self.tick(), || self.cancel(), work);
+        // A failure to join explains the cancelled read that it led to.
+        let failure = self
+            .failure
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        match failure {
+            Some(failure) => Err(failure),
+            None => result,
+        }
     }
 
     /// Whether anything was asked of others.
-    #[allow(clippy::unused_self, reason = "the session comes next")]
     pub(super) fn has_fetched(&self) -> bool {
-        false
+        self.session().is_some()
+    }
+
+    fn session(&self) -> MutexGuard<'_, Option<Open>> {
+        self.session.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The session's blocks; joins the network and opens the session at first.
+    fn others(&self) -> Result<Arc<SessionSource>, SourceError> {
+        if self.speaker.is_gone() {
+            return Err(SourceError::Cancelled);
+        }
+        if let Some(open) = self.session().as_ref() {
+            return Ok(Arc::clone(&open.blocks));
+        }
+        // Not under the session's lock: joining takes a while, and `tick` must not wait for it.
+        let joined = self.service.join().map_err(|failure| {
+            *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(failure);
+            SourceError::Cancelled
+        })?;
+        let session = joined.open(self.root, self.options.clone());
+        let blocks = Arc::new(session.source());
+        *self.session() = Some(Open {
+            session,
+            blocks: Arc::clone(&blocks),
+        });
+        Ok(blocks)
+    }
+
+    fn tick(&self) -> Option<Event> {
+        let progress = self
+            .session()
+            .as_ref()
+            .map(|open| *open.session.progress().borrow())?;
+        let waiting = |phase| Event::Waiting {
+            phase,
+            detail: peers(progress.peers),
+        };
+        Some(match progress.phase {
+            session::Phase::LookingForProviders => waiting(Phase::LookingForProviders),
+            session::Phase::Connecting => waiting(Phase::Connecting),
+            session::Phase::WaitingForBlocks => waiting(Phase::WaitingForBlocks),
+            session::Phase::Downloading | session::Phase::Done => Event::Progress(Progress {
+                bytes: progress.bytes_done,
+                total: progress.bytes_total_hint,
+                files: 0,
+                peers: progress.peers,
+                rate: progress.rate,
+            }),
+        })
+    }
+
+    /// Ends the session: whoever waits for one of its blocks gets [`SourceError::Cancelled`].
+    fn cancel(&self) {
+        self.session().take();
     }
 }
 
@@ -59,6 +166,23 @@ impl BlockSource for Source<'_> {
         if self.speaker.is_gone() {
             return Err(SourceError::Cancelled);
         }
-        Local(self.service.repo.blocks().as_ref()).blocks(cids)
+        if !self.has_fetched() {
+            match Local(self.service.repo.blocks().as_ref()).blocks(cids) {
+                // A rotten block counts as missing.
+                Err(
+                    SourceError::NotFound { .. } | SourceError::Store(StoreError::Corrupt { .. }),
+                ) => {}
+                other => return other,
+            }
+        }
+        self.others()?.blocks(cids)
+    }
+}
+
+fn peers(count: usize) -> String {
+    match count {
+        0 => String::new(),
+        1 => "1 peer".into(),
+        count => format!("{count} peers"),
     }
 }

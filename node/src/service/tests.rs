@@ -1,3 +1,5 @@
+mod network;
+
 use std::fs::File;
 use std::io::{Seek, SeekFrom, Write};
 use std::os::fd::AsFd;
@@ -17,12 +19,16 @@ use crate::node::{Host, Reached, reach};
 /// Far more than any of this takes.
 const LONG: Duration = Duration::from_secs(30);
 
-fn host(repo: &Path) -> Host {
+/// On loopback, where nobody is found but who is named.
+fn config() -> Config {
     let mut config = Config::default();
-    // Nobody is there to be found.
     config.network.mdns = false;
     config.network.listen = vec!["/ip4/127.0.0.1/tcp/0".parse().unwrap()];
-    let Reached::Host(host) = reach(repo, &config).unwrap() else {
+    config
+}
+
+fn host(repo: &Path) -> Host {
+    let Reached::Host(host) = reach(repo, &config()).unwrap() else {
         panic!("in use")
     };
     host
