@@ -1,10 +1,10 @@
 //! Where the socket of a repo is: in the repo, or where the system keeps sockets if the repo's path is
-//! too long for one. The file `api` in the repo says which.
+//! too long for one, or its file system has no sockets. In that case the file `api` in the repo says where.
 //!
 //! Only the holder of the repo's lock makes and removes these files, so that what it finds is stale.
 
-use std::fs::{self, DirBuilder, Permissions};
-use std::io;
+use std::fs::{self, DirBuilder, File, Permissions};
+use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use store::block::Block;
 use store::cid::{Codec, Version};
 
-/// The file in the repo that has the socket's path.
+/// The file in the repo that has the path of a socket elsewhere.
 const POINTER: &str = "api";
 /// The socket's name.
 const SOCKET: &str = "api.sock";
@@ -25,7 +25,8 @@ const MAX_SOCKET_PATH: usize = 100;
 pub struct Socket {
     listener: UnixListener,
     path: PathBuf,
-    pointer: PathBuf,
+    /// The file that leads to a socket outside of the repo.
+    pointer: Option<PathBuf>,
 }
 
 impl Socket {
@@ -35,8 +36,7 @@ impl Socket {
         for path in candidates(repo) {
             match bind(&path, repo) {
                 Ok(listener) => {
-                    let pointer = repo.join(POINTER);
-                    write_pointer(&pointer, &path)?;
+                    let pointer = point(repo, &path)?;
                     return Ok(Self {
                         listener,
                         path,
@@ -69,7 +69,9 @@ impl Drop for Socket {
     fn drop(&mut self) {
         // The pointer first: whoever reads it must find the socket. Both are only hints, and the next
         // holder of the lock replaces them.
-        let _ = fs::remove_file(&self.pointer);
+        if let Some(pointer) = &self.pointer {
+            let _ = fs::remove_file(pointer);
+        }
         let _ = fs::remove_file(&self.path);
     }
 }
@@ -77,15 +79,19 @@ impl Drop for Socket {
 /// Connects to whoever holds the lock of the repo at `repo`; fails with `NotFound` or
 /// `ConnectionRefused` where nobody listens.
 pub fn connect(repo: &Path) -> io::Result<UnixStream> {
-    let path = fs::read(repo.join(POINTER))?;
-    let path = Path::new(std::ffi::OsStr::from_bytes(
-        path.strip_suffix(b"\n").unwrap_or(&path),
-    ));
-    if path.is_absolute() {
-        UnixStream::connect(path)
-    } else {
-        UnixStream::connect(repo.join(path))
-    }
+    let elsewhere = match fs::read(repo.join(POINTER)) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        read => Some(read?),
+    };
+    let Some(path) = elsewhere else {
+        let path = repo.join(SOCKET);
+        if path.as_os_str().len() > MAX_SOCKET_PATH {
+            return Err(io::ErrorKind::NotFound.into());
+        }
+        return UnixStream::connect(path);
+    };
+    let path = path.strip_suffix(b"\n").unwrap_or(&path);
+    UnixStream::connect(Path::new(std::ffi::OsStr::from_bytes(path)))
 }
 
 /// Places for the socket, the best first.
@@ -143,15 +149,23 @@ fn own_directory(path: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Replaces the pointer in one step: a reader sees the old path or the new one.
-fn write_pointer(pointer: &Path, socket: &Path) -> io::Result<()> {
-    let in_repo = pointer.parent() == socket.parent();
-    let socket = if in_repo { Path::new(SOCKET) } else { socket };
-    let mut text = socket.as_os_str().as_bytes().to_vec();
-    text.push(b'\n');
+/// Makes the pointer say where the socket is, if it must. Replaced in one step: a reader sees the old
+/// path or the new one. A socket in the repo needs none, and so spares every short command a sync.
+fn point(repo: &Path, socket: &Path) -> io::Result<Option<PathBuf>> {
+    let pointer = repo.join(POINTER);
+    if socket.parent() == Some(repo) {
+        return match fs::remove_file(pointer) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(None),
+        };
+    }
     let new = pointer.with_extension("new");
-    fs::write(&new, text)?;
-    fs::rename(&new, pointer)
+    let mut file = File::create(&new)?;
+    file.write_all(socket.as_os_str().as_bytes())?;
+    file.write_all(b"\n")?;
+    file.sync_all()?;
+    fs::rename(&new, &pointer)?;
+    Ok(Some(pointer))
 }
 
 #[cfg(test)]
