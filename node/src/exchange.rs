@@ -9,6 +9,9 @@ mod outbound;
 pub mod scheduler;
 pub(crate) mod server;
 pub mod session;
+#[cfg(test)]
+#[allow(clippy::cast_precision_loss, reason = "a measurement")]
+mod whole;
 
 use std::sync::Arc;
 
@@ -42,8 +45,8 @@ impl From<&store_config::Exchange> for ExchangeConfig {
         let peer_bytes = limits.peer_bytes.min(total_bytes);
         Self {
             limits: Limits {
-                total_bytes,
                 peer_bytes,
+                total_bytes,
                 ..limits
             },
         }

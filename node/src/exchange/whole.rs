@@ -1,0 +1,150 @@
+//! The whole exchange: swarm, server, session and RocksDB, two nodes in one process.
+
+use std::time::{Duration, Instant};
+
+use libp2p::Multiaddr;
+use libp2p::identity::Keypair;
+use store::repo::{Repo, RepoOptions};
+use store::unixfs::export::export;
+use store::unixfs::import::{ImportOptions, import};
+use store::unixfs::{Entry, Name, Piece};
+use tempfile::TempDir;
+
+use super::*;
+use crate::network::NetworkConfig;
+use crate::transport::TransportKind;
+
+struct Node {
+    exchange: Exchange,
+    network: Network,
+    repo: Arc<Repo>,
+    _directory: TempDir,
+}
+
+async fn node(transport: TransportKind, listen: &str) -> Node {
+    let directory = tempfile::tempdir().unwrap();
+    let repo = Arc::new(Repo::open(directory.path(), &RepoOptions::default()).unwrap());
+    let listen = vec![listen.parse().unwrap()];
+    let config = NetworkConfig {
+        listen,
+        transport,
+        mdns: false,
+        ..NetworkConfig::default()
+    };
+    let (sender, inbound) = mpsc::channel(256);
+    let key = Keypair::generate_ed25519();
+    let network = Network::start(config, Arc::clone(&repo), key, sender)
+        .await
+        .unwrap();
+    let blocks = Arc::clone(repo.blocks());
+    let config = ExchangeConfig {
+        limits: Limits::default(),
+    };
+    let exchange = Exchange::start(network.clone(), blocks, inbound, config);
+    Node {
+        exchange,
+        network,
+        repo,
+        _directory: directory,
+    }
+}
+
+/// Bytes that no two blocks share.
+struct Noise {
+    left: u64,
+    state: u64,
+}
+
+impl std::io::Read for Noise {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let count = buffer
+            .len()
+            .min(usize::try_from(self.left).unwrap_or(usize::MAX));
+        for chunk in buffer[..count].chunks_mut(8) {
+            self.state = self
+                .state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1);
+            chunk.copy_from_slice(&self.state.to_be_bytes()[..chunk.len()]);
+        }
+        self.left -= count as u64;
+        Ok(count)
+    }
+}
+
+/// A file of `size` bytes in the node's repo.
+fn add(node: &Node, size: u64) -> Cid {
+    let content = Noise {
+        left: size,
+        state: 1,
+    };
+    let entry = Entry::File {
+        name: Name::from("file"),
+        content,
+    };
+    let blocks: &dyn Blockstore = &**node.repo.blocks();
+    let steps = std::iter::once(Ok(entry));
+    let added = import(Some(blocks), &ImportOptions::default(), steps, &|_| ()).unwrap();
+    blocks.commit().unwrap();
+    added[0].cid
+}
+
+/// Gets `root` and reads it through, as `get` does: how long it took, and the bytes read.
+async fn get(node: &Node, root: Cid, addresses: Vec<Multiaddr>) -> (Duration, u64) {
+    let began = Instant::now();
+    let options = SessionOptions {
+        addresses,
+        mode: Mode::Whole,
+        stall: Duration::from_secs(20),
+    };
+    let session = node.exchange.open(root, options);
+    let source = session.source();
+    let read = tokio::task::spawn_blocking(move || {
+        let mut bytes = 0;
+        export::<store::dag::SourceError>(&source, &root, &mut |piece| {
+            if let Piece::Data(data) = piece {
+                bytes += data.len() as u64;
+            }
+            Ok(())
+        })
+        .unwrap();
+        bytes
+    });
+    session.finish().await.unwrap();
+    (began.elapsed(), read.await.unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_goes_from_node_to_node() {
+    let a = node(TransportKind::Memory, "/memory/0").await;
+    let b = node(TransportKind::Memory, "/memory/0").await;
+    let size = (20 << 20) + 17;
+    let root = add(&a, size);
+    let (_, bytes) = get(&b, root, a.network.addresses().await).await;
+    assert_eq!(bytes, size);
+    let theirs = a.repo.blocks().totals().unwrap();
+    assert_eq!(b.repo.blocks().totals().unwrap(), theirs);
+    // What B has now it serves to C, which knows of B alone.
+    let c = node(TransportKind::Memory, "/memory/0").await;
+    a.network.clone().shutdown().await;
+    let (_, bytes) = get(&c, root, b.network.addresses().await).await;
+    assert_eq!(bytes, size);
+}
+
+/// `STORE_LOOPBACK_MIB=1024 cargo test --workspace --lib -- --ignored --nocapture loopback`
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "a measurement"]
+async fn loopback_throughput() {
+    let mib: u64 = std::env::var("STORE_LOOPBACK_MIB").map_or(256, |text| text.parse().unwrap());
+    let a = node(TransportKind::Sockets, "/ip4/127.0.0.1/tcp/0").await;
+    let root = add(&a, mib << 20);
+    for _ in 0..3 {
+        let b = node(TransportKind::Sockets, "/ip4/127.0.0.1/tcp/0").await;
+        let (took, _) = get(&b, root, a.network.addresses().await).await;
+        println!(
+            "{mib} MiB in {took:?}: {:.0} MiB/s",
+            mib as f64 / took.as_secs_f64()
+        );
+        b.network.clone().shutdown().await;
+    }
+}
