@@ -53,12 +53,9 @@ impl Joining {
             Place::Node(joined) | Place::Own { joined, .. } => Ok(Arc::clone(joined)),
             Place::Left => Err(NodeError::Ending),
             Place::Outside => {
-                let mut config = config.clone();
-                // The configured ports are the node's; whoever finds us learns ours by identify.
-                config.network.listen_on_any_port();
                 let runtime = runtime()?;
                 let joined =
-                    Arc::new(runtime.block_on(Joined::start(&config, repo, Role::Client))?);
+                    Arc::new(runtime.block_on(Joined::start(config, repo, Role::Client))?);
                 *place = Place::Own {
                     runtime,
                     joined: Arc::clone(&joined),
