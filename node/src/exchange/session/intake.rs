@@ -5,9 +5,10 @@
 //! [`COMMIT_BYTES`], so that a process that is killed loses at most twice that.
 
 use std::sync::Arc;
+use std::thread::{self, JoinHandle};
 
 use store::block::Block;
-use store::blockstore::{Blockstore, Write};
+use store::blockstore::{Blockstore, StoreError, Write};
 use store::wire::Bits;
 use store::{Cid, dag};
 use tokio::sync::mpsc;
@@ -37,6 +38,9 @@ pub(super) struct Intake {
     root: Cid,
     notes: mpsc::Sender<Note>,
     uncommitted: u64,
+    /// Makes durable what was stored before, while more comes: the disk would stop the network
+    /// otherwise. One at a time.
+    commit: Option<JoinHandle<Result<(), StoreError>>>,
 }
 
 impl Intake {
@@ -52,6 +56,7 @@ impl Intake {
             root,
             notes,
             uncommitted: 0,
+            commit: None,
         }
     }
 
@@ -69,8 +74,19 @@ impl Intake {
             if let Err(end) = self.take_in(batch) {
                 // Nobody listens any more if the session has ended otherwise.
                 let _ = self.notes.blocking_send(Note::End(end));
-                return;
+                break;
             }
+        }
+        // The session's own end commits the rest, and says what fails.
+        let _ = self.join_commit();
+    }
+
+    /// Waits for the commit that runs, if one does.
+    fn join_commit(&mut self) -> Result<(), End> {
+        match self.commit.take().map(JoinHandle::join) {
+            Some(Ok(result)) => Ok(result?),
+            Some(Err(_)) => Err(End::Database("a commit panicked".to_owned())),
+            None => Ok(()),
         }
     }
 
@@ -108,7 +124,9 @@ impl Intake {
             .map(|block| block.data().len() as u64)
             .sum::<u64>();
         if self.uncommitted >= COMMIT_BYTES {
-            self.store.commit()?;
+            self.join_commit()?;
+            let store = Arc::clone(&self.store);
+            self.commit = Some(thread::spawn(move || store.commit()));
             self.uncommitted = 0;
         }
         self.shared.wait_for_room();
@@ -150,7 +168,7 @@ pub(super) fn look_up(
 ) -> Result<(Event<libp2p::PeerId>, Option<u64>), End> {
     let data = match store.get(&cid) {
         Ok(data) => data,
-        Err(store::blockstore::StoreError::Corrupt { .. }) => None,
+        Err(StoreError::Corrupt { .. }) => None,
         Err(error) => return Err(error.into()),
     };
     let Some(block) = data.and_then(|data| Block::verify(cid, data).ok()) else {
