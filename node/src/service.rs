@@ -88,10 +88,10 @@ impl Service {
         Ok(self.joining.join(&self.config, &self.repo)?)
     }
 
-    /// Lets others find `root` here: from now on where a network runs, else from the next
-    /// `store run` on.
+    /// Lets others find `root` here: from now on where a node runs, else from the next `store run`
+    /// on. A command would be gone before anybody comes.
     fn offer(&self, root: Cid) -> Result<(), Failure> {
-        if let Some(joined) = self.joining.current() {
+        if let Some(joined) = self.joining.node() {
             joined.provide(root);
         } else {
             self.repo

@@ -19,7 +19,7 @@ use crate::discovery::store::ProviderStore;
 use crate::discovery::{self, Discovery};
 use crate::gossip::Gossip;
 use crate::listen::Listeners;
-use crate::network::{Inbound, NetworkConfig, NetworkError, NetworkEvent};
+use crate::network::{Inbound, NetworkConfig, NetworkError, NetworkEvent, Role};
 use crate::peers::{self, Peers};
 use crate::requests::Requests;
 use crate::transport;
@@ -43,7 +43,7 @@ impl Driver {
     ) -> Result<Self, NetworkError> {
         let local = keypair.public().to_peer_id();
         let metrics = config.metrics.clone();
-        let memory = Memory::load(Arc::clone(&repo)).await?;
+        let memory = Memory::load(Arc::clone(&repo), config.role).await?;
         let (writer, written) = Writer::start(repo, metrics.clone());
         let store = ProviderStore::new(local, &memory.roots, memory.providers, writer.clone());
         let mut swarm = Swarm::new(
@@ -103,12 +103,17 @@ struct Memory {
 
 impl Memory {
     /// Reads it, beside the async threads.
-    async fn load(repo: Arc<Repo>) -> Result<Self, NetworkError> {
+    async fn load(repo: Arc<Repo>, role: Role) -> Result<Self, NetworkError> {
         let load = move || {
+            // Who is about to go sends nobody to where he was.
+            let roots = match role {
+                Role::Storage => discovery::load_roots(&repo)?,
+                Role::Client => Vec::new(),
+            };
             Ok(Self {
                 peers: peers::load(&repo)?,
                 providers: discovery::store::load(&repo)?,
-                roots: discovery::load_roots(&repo)?,
+                roots,
             })
         };
         tokio::task::spawn_blocking(load)

@@ -46,6 +46,14 @@ impl Joining {
         }
     }
 
+    /// The network, if this process stays in it.
+    pub(crate) fn node(&self) -> Option<Arc<Joined>> {
+        match &*self.place() {
+            Place::Node(joined) => Some(Arc::clone(joined)),
+            Place::Outside | Place::Own { .. } | Place::Left => None,
+        }
+    }
+
     /// The network; joins it as a client where need be. Others that need it wait for that.
     pub(crate) fn join(&self, config: &Config, repo: &Arc<Repo>) -> Result<Arc<Joined>, NodeError> {
         let mut place = self.place();
