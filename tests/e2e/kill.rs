@@ -156,7 +156,7 @@ fn each_write_to_the_repo_is_synced_before_the_cid_is_printed() {
         let trace = place.path(&format!("trace-{name}"));
         let mut strace = command("strace", &repo);
         strace.args(["-f", "-y", "-s", "80", "-e"]);
-        strace.arg("trace=write,pwrite64,writev,pwritev,pwritev2,fsync,fdatasync,rename,renameat,renameat2,unlink,unlinkat,ftruncate");
+        strace.arg("trace=write,pwrite64,writev,pwritev,pwritev2,fsync,fdatasync,rename,renameat,renameat2,unlink,unlinkat");
         strace
             .arg("-o")
             .arg(&trace)
@@ -217,7 +217,7 @@ fn unsynced_at_print(trace: &str, repo: &Path, cid: &str) -> BTreeSet<String> {
             }
         }
         if let Some(call) = ends {
-            let writes = ["write", "pwrite", "ftruncate"]
+            let writes = ["write", "pwrite"]
                 .iter()
                 .any(|name| call.starts_with(name));
             let path = path_of(call);

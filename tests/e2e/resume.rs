@@ -24,7 +24,7 @@ fn sent(address: &str) -> u64 {
     stream.read_to_string(&mut text).unwrap();
     let line = text
         .lines()
-        .find(|line| line.starts_with("store_exchange_bytes_sent_total"));
+        .find(|line| line.starts_with("store_exchange_bytes_total{direction=\"out\"}"));
     let line = line.unwrap_or_else(|| panic!("no count of the bytes sent in {text}"));
     line.rsplit(' ').next().unwrap().parse().unwrap()
 }

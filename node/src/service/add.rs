@@ -37,15 +37,16 @@ impl Service {
                 detail: String::new(),
             });
         }
-        if !options.only_hash && options.no_pin {
-            self.repo.blocks().commit()?;
-        }
         for added in added {
+            // What comes last is what makes all before it durable: the root's record is in the same
+            // log as the pin.
             if !options.only_hash {
-                if !options.no_pin {
-                    self.keep(added.cid, options.name.clone())?;
-                }
                 self.offer(added.cid)?;
+            }
+            if !options.only_hash && options.no_pin {
+                self.repo.blocks().commit()?;
+            } else if !options.only_hash {
+                self.keep(added.cid, options.name.clone())?;
             }
             speaker.item(Item::Added(added.into()))?;
         }
