@@ -22,11 +22,11 @@ fn sent(address: &str) -> u64 {
     .unwrap();
     let mut text = String::new();
     stream.read_to_string(&mut text).unwrap();
+    // A number that was never counted is not shown.
     let line = text
         .lines()
         .find(|line| line.starts_with("store_exchange_bytes_total{direction=\"out\"}"));
-    let line = line.unwrap_or_else(|| panic!("no count of the bytes sent in {text}"));
-    line.rsplit(' ').next().unwrap().parse().unwrap()
+    line.map_or(0, |line| line.rsplit(' ').next().unwrap().parse().unwrap())
 }
 
 fn free_port() -> u16 {
