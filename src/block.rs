@@ -155,7 +155,7 @@ mod tests {
             let messages: Vec<Bytes> = lengths
                 .iter()
                 .enumerate()
-                .map(|(i, &n)| (0..n).map(|j| (i * 31 + j * 7) as u8 ^ seed).collect())
+                .map(|(i, &n)| (0..n).map(|j| (i * 31 + j * 7).to_le_bytes()[0] ^ seed).collect())
                 .collect();
             let blocks = Block::hash_many(Version::V1, Codec::Raw, messages.clone()).unwrap();
             for (block, message) in blocks.iter().zip(&messages) {

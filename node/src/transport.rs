@@ -1,6 +1,6 @@
 //! The transport, built by hand: what bytes travel over, before any protocol of ours.
 //!
-//! [`authenticated`] is **the seam**. Every transport passes through it with its peer already
+//! `authenticated` is **the seam**. Every transport passes through it with its peer already
 //! authenticated and its connection already multiplexed, and nothing reaches the swarm around it:
 //! - tests put the memory transport there ([`TransportKind::Memory`]);
 //! - the membership proof of a private swarm belongs there (`Transport::and_then`), so that a stranger

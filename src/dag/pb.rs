@@ -232,7 +232,7 @@ fn put_varint(out: &mut BytesMut, mut value: u64) {
         out.put_u8((value & 0x7f) as u8 | 0x80);
         value >>= 7;
     }
-    out.put_u8(value as u8);
+    out.put_u8((value & 0x7f) as u8);
 }
 
 fn put_bytes(out: &mut BytesMut, tag: u64, bytes: &[u8]) {

@@ -208,7 +208,7 @@ fn both_versions_of_a_root_are_one_pin_but_raw_is_another() {
                 name: None,
                 created: 1,
             })
-            .unwrap()
+            .unwrap();
     };
     add(cid(Version::V0, Codec::DagPb));
     add(cid(Version::V1, Codec::DagPb));

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::Cursor;
-use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
 use proptest::prelude::*;
@@ -90,9 +89,9 @@ fn entries(name: &Name, tree: &Tree, out: &mut Vec<Entry<Cursor<Vec<u8>>>>) {
         }),
         Tree::Dir(children) => {
             out.push(Entry::Dir { name });
-            children
-                .iter()
-                .for_each(|(name, child)| entries(name, child, out));
+            for (name, child) in children {
+                entries(name, child, out);
+            }
             out.push(Entry::End);
         }
     }
@@ -144,7 +143,7 @@ fn assert_reachable(dag: &Dag, target: &Target, tree: &Tree) {
     match tree {
         Tree::File(bytes) => assert_eq!((kind, size), (Kind::File, bytes.len() as u64)),
         Tree::Symlink(name) => {
-            assert_eq!((kind, size), (Kind::Symlink, name.as_bytes().len() as u64))
+            assert_eq!((kind, size), (Kind::Symlink, name.as_bytes().len() as u64));
         }
         Tree::Dir(children) => {
             let mut names: Vec<Name> = Entries::open(dag, &cid)
