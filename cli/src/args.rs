@@ -66,7 +66,7 @@ pub(crate) enum Command {
     Run(Run),
     /// Who this node is, and where it listens
     Id,
-    /// The peers that are connected
+    /// The peers that the node is connected to
     Peers,
     Connect(Connect),
     Providers(Providers),
@@ -94,9 +94,7 @@ impl Command {
             Self::Get(args) => args.network.settings(),
             Self::Cat(args) => args.network.settings(),
             Self::Ls(args) => args.network.settings(),
-            Self::Share(args) => args.network.settings(),
             Self::Pin(Pin::Add(args)) => args.network.settings(),
-            Self::Connect(args) => args.network.settings(),
             Self::Providers(args) => args.network.settings(),
             Self::Run(args) => args.settings(),
             _ => Vec::new(),

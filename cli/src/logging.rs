@@ -6,7 +6,7 @@ use store_config::{Format, Log};
 use tracing_subscriber::EnvFilter;
 
 /// What other people's code says that is no news here: with levels that are plain words.
-const QUIET: &str = "libp2p_swarm=warn,libp2p_kad=error";
+const QUIET: &str = "libp2p=warn,libp2p_kad=error";
 
 /// Starts the log. A node tells what it does, other commands only what goes wrong.
 pub(crate) fn start(log: &Log, runs_on: bool) {

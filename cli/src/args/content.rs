@@ -125,8 +125,6 @@ pub(crate) struct Share {
     /// A CID, or CID/path/in/it
     #[arg(value_name = "CID")]
     pub(crate) target: String,
-    #[command(flatten)]
-    pub(crate) network: Network,
 }
 
 /// How long to wait.

@@ -34,14 +34,12 @@ pub(crate) struct Network {
     pub(crate) name: Option<String>,
 }
 
-/// Connect to a peer
+/// Have the node connect to a peer
 #[derive(Debug, Args)]
 pub(crate) struct Connect {
     /// Where it is: /ip4/192.0.2.7/tcp/4170/p2p/12D3KooW…
     #[arg(value_name = "ADDR")]
     pub(crate) address: Multiaddr,
-    #[command(flatten)]
-    pub(crate) network: Network,
 }
 
 /// Print the peers that say they have a content, as they are found

@@ -21,6 +21,11 @@ const HOLDER_WITHIN: Duration = Duration::from_secs(5);
 /// How often that is looked at.
 const HOLDER_PAUSE: Duration = Duration::from_millis(20);
 
+/// No new address for this long: the system has told all.
+const INTERFACES_PAUSE: Duration = Duration::from_millis(50);
+/// A machine whose interfaces change all the time is not waited for longer than a second.
+const INTERFACES_TRIES: u32 = 20;
+
 /// What is printed, for programs.
 #[derive(Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -55,8 +60,7 @@ fn announce(node: &Node, context: &mut Context) {
     let metrics = node
         .metrics_address()
         .map(|address| format!("http://{address}/metrics"));
-    let lines = node
-        .addresses()
+    let lines = settled_addresses(node)
         .into_iter()
         .map(Line::Address)
         .chain(metrics.map(Line::Metrics))
@@ -71,6 +75,34 @@ fn announce(node: &Node, context: &mut Context) {
             tracing::debug!(%error, "nobody reads where the node is");
         }
     }
+}
+
+/// The addresses, those first that reach furthest. Interfaces are found one by one: this waits until no
+/// new one came for a while.
+fn settled_addresses(node: &Node) -> Vec<Multiaddr> {
+    let mut addresses = node.addresses();
+    for _ in 0..INTERFACES_TRIES {
+        thread::sleep(INTERFACES_PAUSE);
+        let now = node.addresses();
+        if now.len() == addresses.len() {
+            break;
+        }
+        addresses = now;
+    }
+    addresses.sort_by_key(|address| {
+        let text = address.to_string();
+        let local = ["/ip4/127.", "/ip6/::1/"]
+            .iter()
+            .any(|near| text.starts_with(near));
+        let link = text.starts_with("/ip6/fe80:");
+        (
+            local,
+            link,
+            text.starts_with("/ip6/"),
+            text.contains("/udp/"),
+        )
+    });
+    addresses
 }
 
 /// Takes the repo, which at most one process has.

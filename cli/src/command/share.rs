@@ -13,7 +13,7 @@ pub(crate) fn run(args: &Share, context: &mut Context) -> Result<(), Error> {
     let request = Request::Share(message::Share {
         target: args.target.clone(),
     });
-    let mut conversation = Conversation::open(context, Some(&args.network), &request, "sharing")?;
+    let mut conversation = Conversation::open(context, None, &request, "sharing")?;
     while let Some(answer) = conversation.next()? {
         if let Answer::Item(Item::Link(link)) = answer {
             context.output.result(&link, |link| link.link.clone())?;

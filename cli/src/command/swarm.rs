@@ -24,7 +24,7 @@ pub(crate) fn connect(args: &Connect, context: &mut Context) -> Result<(), Error
     let request = SwarmRequest::Connect {
         address: args.address.clone(),
     };
-    ask(&request, Some(&args.network), "connecting", context)
+    ask(&request, None, "connecting", context)
 }
 
 pub(crate) fn providers(args: &Providers, context: &mut Context) -> Result<(), Error> {
