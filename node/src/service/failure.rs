@@ -18,7 +18,8 @@ impl From<StoreError> for Failure {
         match error {
             StoreError::Full { .. } => failure(FailureKind::Error, message)
                 .with_hint("free some space on the repo's disk; what was stored before is safe"),
-            StoreError::Corrupt { .. } => failure(FailureKind::Corrupt, message),
+            StoreError::Corrupt { .. } => failure(FailureKind::Corrupt, message)
+                .with_hint("check the disk; a peer that has the content mends it by `store get`"),
             _ => failure(FailureKind::Error, message),
         }
     }

@@ -26,6 +26,8 @@ pub(super) struct Source<'a> {
     session: Mutex<Option<Open>>,
     /// Why the network could not be joined: an error that a [`SourceError`] cannot carry.
     failure: Mutex<Option<Failure>>,
+    /// What was rotten here, and so was asked of others: if they do not have it, that is what to tell.
+    rotten: Mutex<Option<StoreError>>,
 }
 
 struct Open {
@@ -71,7 +73,7 @@ impl<'a> Source<'a> {
             mode,
             stall,
         };
-        let (session, failure) = (Mutex::default(), Mutex::default());
+        let (session, failure, rotten) = (Mutex::default(), Mutex::default(), Mutex::default());
         Self {
             service,
             speaker,
@@ -79,6 +81,7 @@ impl<'a> Source<'a> {
             options,
             session,
             failure,
+            rotten,
         }
     }
 
@@ -129,6 +132,10 @@ impl<'a> Source<'a> {
             session,
             blocks: Arc::clone(&blocks),
         });
+        // The client may have gone in the meantime, when there was no session to end.
+        if self.speaker.is_gone() {
+            self.cancel();
+        }
         Ok(blocks)
     }
 
@@ -168,14 +175,25 @@ impl BlockSource for Source<'_> {
         }
         if !self.has_fetched() {
             match Local(self.service.repo.blocks().as_ref()).blocks(cids) {
+                Err(SourceError::NotFound { .. }) => {}
                 // A rotten block counts as missing.
-                Err(
-                    SourceError::NotFound { .. } | SourceError::Store(StoreError::Corrupt { .. }),
-                ) => {}
+                Err(SourceError::Store(error @ StoreError::Corrupt { .. })) => {
+                    *self.rotten.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+                }
                 other => return other,
             }
         }
-        self.others()?.blocks(cids)
+        self.others()?.blocks(cids).map_err(|error| match error {
+            SourceError::NotFound { .. } | SourceError::Stalled { .. } => {
+                let rotten = self
+                    .rotten
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .take();
+                rotten.map_or(error, SourceError::Store)
+            }
+            other => other,
+        })
     }
 }
 

@@ -19,8 +19,12 @@ fn ask_at(repo: &Path, request: &Request) -> Vec<Event> {
 }
 
 fn add_at(repo: &Path, bytes: &[u8]) -> Added {
+    add_with(options(), repo, bytes)
+}
+
+fn add_with(options: AddOptions, repo: &Path, bytes: &[u8]) -> Added {
     let mut client = Client::connect(repo).unwrap();
-    client.send(&Request::Add(options())).unwrap();
+    client.send(&Request::Add(options)).unwrap();
     let file = file_of(bytes);
     client
         .send_step(
@@ -186,10 +190,65 @@ fn a_client_that_goes_while_it_waits_cancels_its_download() {
             ..content(nowhere)
         }))
         .unwrap();
-    assert!(matches!(
-        client.next().unwrap(),
-        Some(Event::Waiting { .. })
-    ));
+    // First it looks at what is here.
+    while matches!(client.next().unwrap(), Some(Event::Progress(_))) {}
     drop(client);
     assert_eq!(host.shutdown(LONG).unwrap(), 0);
+}
+
+/// Flips a bit in the last block of `bytes`, wherever the repo's files have it.
+fn rot(repo: &Path, bytes: &[u8]) {
+    use std::os::unix::fs::FileExt;
+    let block = &bytes[bytes.len() - 1024..];
+    let files = std::fs::read_dir(repo.join("db")).unwrap();
+    for path in files.map(|file| file.unwrap().path()) {
+        let content = std::fs::read(&path).unwrap();
+        if let Some(at) = content
+            .windows(block.len())
+            .position(|window| window == block)
+        {
+            let file = File::options().write(true).open(&path).unwrap();
+            file.write_all_at(&[block[500] ^ 4], at as u64 + 500)
+                .unwrap();
+            return;
+        }
+    }
+    panic!("the block is in no file");
+}
+
+#[test]
+fn a_rotten_block_is_corrupt_alone_and_mended_by_a_peer() {
+    let dirs = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    let node = node(dirs[0].path());
+    // More than an add logs: it lies in files of blobs.
+    let bytes = sample(33 << 20);
+    let coarse = AddOptions {
+        chunker: None,
+        ..options()
+    };
+    let root = add_with(coarse.clone(), dirs[0].path(), &bytes)
+        .cid
+        .to_string();
+    let first = host(dirs[1].path());
+    add_with(coarse, dirs[1].path(), &bytes);
+    first.shutdown(LONG).unwrap();
+    rot(dirs[1].path(), &bytes);
+
+    let host = host(dirs[1].path());
+    let timeout = Duration::from_secs(1);
+    let alone = ask(
+        &host,
+        &Request::Get(Content {
+            timeout,
+            ..content(root.clone())
+        }),
+    );
+    assert_eq!(failed(&alone).kind, FailureKind::Corrupt);
+    assert_eq!(
+        bytes_of(&ask(&host, &Request::Get(at(&root, &node)))),
+        bytes
+    );
+    assert_eq!(bytes_of(&ask(&host, &Request::Get(content(root)))), bytes);
+    host.shutdown(LONG).unwrap();
+    node.shutdown().unwrap();
 }
