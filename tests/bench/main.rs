@@ -1,6 +1,8 @@
 //! `cargo run --example bench -- add|get|small [--mib N] [--runs R]`: whole commands, timed side by side
 //! with the limits of the machine, in one run. Machines are noisy: quote the ratios.
 
+#![allow(clippy::cast_precision_loss, reason = "figures for people")]
+
 use std::fs::File;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -11,10 +13,15 @@ use std::time::{Duration, Instant};
 use sha2::{Digest, Sha256};
 
 #[path = "../e2e/support.rs"]
-#[allow(dead_code, clippy::unwrap_used, reason = "the tests use all of it, and may panic")]
+#[allow(
+    dead_code,
+    unreachable_pub,
+    clippy::unwrap_used,
+    reason = "the tests use all of it, and may panic"
+)]
 mod support;
 
-use support::{Node, Place, output, same};
+use support::{Place, output, same};
 
 const MIB: u64 = 1 << 20;
 
@@ -73,9 +80,9 @@ fn report_rates(bytes: u64, contenders: &[Contender<'_>]) {
     }
 }
 
-fn timed(what: impl FnOnce()) -> Duration {
+fn timed<T>(what: impl FnOnce() -> T) -> Duration {
     let started = Instant::now();
-    what();
+    let _ = what();
     started.elapsed()
 }
 
@@ -97,14 +104,14 @@ fn add(mib: u64, rounds: usize) {
         settle();
         time
     };
-    let sha = |_| timed(|| drop(std::hint::black_box(sha256(&file))));
+    let sha = |_| {
+        timed(|| {
+            std::hint::black_box(sha256(&file));
+        })
+    };
     let ours = |round: usize| {
         let repo = format!("repo-{round}");
-        let time = timed(|| {
-            drop(output(
-                place.store(&repo).args(["add", "--quiet"]).arg(&file),
-            ))
-        });
+        let time = timed(|| output(place.store(&repo).args(["add", "--quiet"]).arg(&file)));
         std::fs::remove_dir_all(place.path(&repo)).expect("it was just made");
         settle();
         time
@@ -157,7 +164,7 @@ fn get(mib: u64, rounds: usize) {
             (!peers.is_empty()).then_some(())
         });
         let mut get = place.store(&repo);
-        let time = timed(|| drop(output(get.args(["get", &cid, "-o"]).arg(&out))));
+        let time = timed(|| output(get.args(["get", &cid, "-o"]).arg(&out)));
         same(&file, &out);
         assert!(b.stop().success());
         std::fs::remove_dir_all(place.path(&repo)).expect("it was just made");
@@ -203,7 +210,7 @@ fn small(rounds: usize) {
     let place = Place::new();
     let run = |repo: &str, round: usize| {
         let file = place.file("small", round as u64, 1024);
-        timed(|| drop(output(place.store(repo).args(["add", "--quiet"]).arg(file))))
+        timed(|| output(place.store(repo).args(["add", "--quiet"]).arg(file)))
     };
     output(place.store("alone").arg("init"));
     let served = place.node("served", &[]);
