@@ -6,6 +6,10 @@ use std::sync::Arc;
 /// The way from the root to a node: which child, at each level.
 pub(super) type Path = Arc<[u32]>;
 
+/// Deeper than this, places are not told apart: the order only says what to fetch sooner, and paths
+/// as long as a hostile DAG is deep would take memory by the square of its depth.
+const LEVELS: usize = 64;
+
 /// One child of the node at a path. Siblings share the path.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Place {
@@ -27,9 +31,9 @@ impl Place {
         }
     }
 
-    /// The path to what stands here.
+    /// The path to what stands here, cut at [`LEVELS`].
     pub(super) fn path(&self) -> Path {
-        self.steps().collect()
+        self.steps().take(LEVELS).collect()
     }
 
     fn steps(&self) -> impl Iterator<Item = u32> + '_ {

@@ -373,3 +373,35 @@ fn a_busy_peer_is_left_alone_until_its_time() {
     let asked = scheduler.step(retry, Event::Tick);
     assert!(matches!(asked[0], Action::Manifest { .. }), "{asked:?}");
 }
+
+#[test]
+fn a_dag_that_doubles_at_each_level_is_walked_once() {
+    let mut dag = Dag::default();
+    let mut top = dag.add(Codec::Raw, 1000, Vec::new());
+    for _ in 0..200 {
+        top = dag.add(Codec::DagPb, 100, vec![top, top]);
+    }
+    let peer = Member::new(Nature::Honest, 1 << 20, 5, everything(&dag));
+    let run = Sim::new(&dag, task(&dag, Mode::Whole), vec![peer]).run();
+    assert_eq!(run.end, Action::Finished);
+    assert_eq!(run.twice, 0);
+}
+
+#[test]
+fn a_dag_too_deep_for_memory_is_refused() {
+    let mut dag = Dag::default();
+    let mut top = dag.add(Codec::Raw, 1000, Vec::new());
+    for _ in 0..2000 {
+        top = dag.add(Codec::DagPb, 100, vec![top]);
+    }
+    let mut task = task(&dag, Mode::Whole);
+    task.limits.known_blocks = 100;
+    let peer = Member::new(Nature::Honest, 1 << 20, 5, everything(&dag));
+    let run = Sim::new(&dag, task, vec![peer]).run();
+    assert!(
+        matches!(run.end, Action::Fail(Defeat::TooWide { .. })),
+        "{:?}",
+        run.end
+    );
+    assert!(run.most_known <= 500, "{}", run.most_known);
+}

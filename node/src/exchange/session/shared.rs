@@ -287,7 +287,7 @@ impl Shared {
                 state,
             },
             End::Defeat(Defeat::TooWide { cid }) => {
-                let reason = "its inner nodes need more memory than a session may take".to_owned();
+                let reason = "it is deeper or wider than the memory of a session allows".to_owned();
                 SourceError::Dag(DagError::Inconsistent { cid, reason })
             }
         };
