@@ -405,3 +405,80 @@ fn a_dag_too_deep_for_memory_is_refused() {
     );
     assert!(run.most_known <= 500, "{}", run.most_known);
 }
+
+/// Does what the scheduler says until it rests. One peer has everything, and gives by each answer
+/// what was asked for by name, and no more.
+fn settle(
+    scheduler: &mut Scheduler<u32>,
+    dag: &Dag,
+    here: &mut HashSet<store::Cid>,
+    event: Event<u32>,
+) {
+    let mut todo = step(scheduler, event);
+    while let Some(action) = todo.pop() {
+        let (request, cids) = match action {
+            Action::LookUp(cid) if here.contains(&cid) => {
+                let found = Event::Found(dag.stored(&cid, here, |_| true));
+                todo.extend(step(scheduler, found));
+                continue;
+            }
+            Action::LookUp(cid) => {
+                todo.extend(step(scheduler, Event::Absent(cid)));
+                continue;
+            }
+            Action::Manifest { request, nodes, .. } => (request, nodes),
+            Action::Get {
+                request, leaves, ..
+            } => (request, leaves),
+            Action::FindPeers => continue,
+            other => panic!("{other:?}"),
+        };
+        here.extend(&cids);
+        let stored = |cid| Outcome::Stored(dag.stored(cid, here, |_| true));
+        let blocks = cids.iter().map(stored).collect();
+        let answer = Answer {
+            request,
+            blocks,
+            more: true,
+            lie: None,
+        };
+        todo.extend(step(scheduler, Event::Answer(answer)));
+    }
+}
+
+/// A reader goes through everything, then jumps about, with memory for a part of it.
+#[test]
+fn on_demand_forgets_what_it_has_no_room_for_and_still_finds_it() {
+    let dag = file(1000, 1000);
+    let root = dag.root.unwrap();
+    let mut task = task(&dag, Mode::OnDemand);
+    task.limits.known_blocks = 150;
+    let mut scheduler = Scheduler::new(task);
+    step(&mut scheduler, Event::Appeared(7));
+    let mut here = HashSet::new();
+    let mut want = |scheduler: &mut Scheduler<u32>, cids: Vec<store::Cid>| {
+        let missing: Vec<_> = cids.into_iter().filter(|cid| !here.contains(cid)).collect();
+        settle(scheduler, &dag, &mut here, Event::Wants(missing.clone()));
+        assert!(
+            missing.iter().all(|cid| here.contains(cid)),
+            "all that was wanted came"
+        );
+        assert!(
+            scheduler.tree.items.len() <= 150 + 64,
+            "{}",
+            scheduler.tree.items.len()
+        );
+    };
+    want(&mut scheduler, vec![root]);
+    let nodes = &dag.blocks[&root].1;
+    for node in nodes {
+        want(&mut scheduler, vec![*node]);
+        for leaves in dag.blocks[node].1[..40.min(dag.blocks[node].1.len())].chunks(16) {
+            want(&mut scheduler, leaves.to_vec());
+        }
+    }
+    for node in nodes {
+        want(&mut scheduler, dag.blocks[node].1.clone());
+    }
+    assert_eq!(here, everything(&dag));
+}
