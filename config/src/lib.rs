@@ -4,7 +4,6 @@
 //! (`STORE_NETWORK_NAME`), flags. [`Loaded`] remembers which of them each value came from. Whatever is
 //! no setting, or no value for it, is refused and named with its place; nothing is ignored.
 
-mod api;
 mod exchange;
 mod load;
 mod log;
@@ -16,7 +15,6 @@ mod units;
 
 use serde::{Deserialize, Serialize};
 
-pub use api::Api;
 pub use exchange::Exchange;
 pub use load::{ConfigError, Flag, Loaded, Origin, Sources};
 pub use log::{Format, Log};
@@ -38,10 +36,8 @@ pub struct Config {
     pub storage: Storage,
     /// The swarm.
     pub network: Network,
-    /// Fetching blocks from others, and serving them.
+    /// Fetching blocks from others.
     pub exchange: Exchange,
-    /// The socket for commands.
-    pub api: Api,
     /// Metrics over HTTP.
     pub metrics: Metrics,
     /// What is written to stderr.

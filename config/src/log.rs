@@ -1,6 +1,7 @@
 //! Section `[log]`.
 
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
 
 /// What is written to stderr.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -8,6 +9,7 @@ use serde::{Deserialize, Serialize};
 pub struct Log {
     /// `error`, `warn`, `info`, `debug`, `trace`, or directives such as `info,store_node=debug`.
     /// `auto` is `info` for `store run` and `warn` for every other command.
+    #[serde(deserialize_with = "level")]
     pub level: String,
     /// How a line looks.
     pub format: Format,
@@ -20,6 +22,24 @@ impl Default for Log {
             format: Format::default(),
         }
     }
+}
+
+/// A level, or directives: a lone word that is no level would be taken for a part of the program, and
+/// silence all others.
+fn level<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    const LEVELS: [&str; 7] = ["auto", "off", "error", "warn", "info", "debug", "trace"];
+    let text = String::deserialize(deserializer)?;
+    let plain = |part: &str| LEVELS.contains(&part.trim());
+    if text
+        .split(',')
+        .all(|part| plain(part) || part.contains('='))
+    {
+        return Ok(text);
+    }
+    Err(D::Error::custom(format!(
+        "`{text}` is no level; expected `error`, `warn`, `info`, `debug`, `trace`, or directives such as \
+         `info,store_node=debug`"
+    )))
 }
 
 /// How a line of the log looks.

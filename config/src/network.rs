@@ -8,8 +8,6 @@ use multiaddr::{Multiaddr, Protocol};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::units::{ByteSize, Duration};
-
 /// Where a node listens unless told otherwise. Fixed, so that a bootstrap address stays true over a
 /// restart and a firewall can name it; not 4001, where a Kubo on the same machine listens.
 const DEFAULT_PORT: u16 = 4170;
@@ -31,10 +29,6 @@ pub struct Network {
     pub mdns: bool,
     /// Connections at most, in both directions together. Home routers suffer above a few hundred.
     pub max_connections: NonZeroU32,
-    /// No connection is taken while the process holds more memory than this.
-    pub max_memory: ByteSize,
-    /// How often each root is announced anew. Others forget a provider after 48 hours.
-    pub announce_interval: Duration,
 }
 
 impl Default for Network {
@@ -45,8 +39,6 @@ impl Default for Network {
             bootstrap: Vec::new(),
             mdns: true,
             max_connections: NonZeroU32::new(256).expect("256 is not zero"),
-            max_memory: ByteSize::mebibytes(1024),
-            announce_interval: Duration::from_hours(12),
         }
     }
 }

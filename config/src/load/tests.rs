@@ -95,7 +95,7 @@ fn text_becomes_the_type_of_its_setting() {
             ("STORE_NETWORK_LISTEN", two),
             ("STORE_EXCHANGE_STALL_TIMEOUT", "90s"),
             ("STORE_EXCHANGE_DOWNLOAD_MEMORY", "1GiB"),
-            ("STORE_EXCHANGE_SERVE_AT_ONCE", "3"),
+            ("STORE_NETWORK_MAX_CONNECTIONS", "3"),
             ("STORE_METRICS_ADDRESS", "127.0.0.1:9170"),
             ("STORE_LOG", "debug"),
         ],
@@ -106,7 +106,7 @@ fn text_becomes_the_type_of_its_setting() {
     assert_eq!(config.network.listen.len(), 2);
     assert_eq!(config.exchange.stall_timeout, Duration::from_secs(90));
     assert_eq!(config.exchange.download_memory, ByteSize(1 << 30));
-    assert_eq!(config.exchange.serve_at_once.get(), 3);
+    assert_eq!(config.network.max_connections.get(), 3);
     assert_eq!(
         config.metrics.address.0,
         Some(([127, 0, 0, 1], 9170).into())
@@ -146,8 +146,8 @@ fn file_errors_name_file_line_and_key() {
             "config file `store.toml`, line 2: `exchange.stall_timeout`: invalid type: integer `30`, expected a duration such as \"30s\"",
         ),
         (
-            "[exchange]\nserve_at_once = 0\n",
-            "config file `store.toml`, line 2: `exchange.serve_at_once`: invalid value: integer `0`, expected a nonzero u32",
+            "[network]\nmax_connections = 0\n",
+            "config file `store.toml`, line 2: `network.max_connections`: invalid value: integer `0`, expected a nonzero u32",
         ),
         (
             "[network]\nlisten = [\n    \"/ip4/1.2.3.4/tcp/1\",\n    \"nowhere\",\n]\n",
@@ -184,9 +184,15 @@ fn environment_errors_name_the_variable() {
             "environment variable `STORE_NETWORK_MDNS`: `maybe` is neither `true` nor `false`",
         ),
         (
-            "STORE_EXCHANGE_SERVE_AT_ONCE",
+            "STORE_NETWORK_MAX_CONNECTIONS",
             "many",
-            "environment variable `STORE_EXCHANGE_SERVE_AT_ONCE`: `many` is no number; expected one such as `64`",
+            "environment variable `STORE_NETWORK_MAX_CONNECTIONS`: `many` is no number; expected one such as `64`",
+        ),
+        (
+            "STORE_LOG",
+            "loud",
+            "environment variable `STORE_LOG`: `loud` is no level; expected `error`, `warn`, `info`, \
+             `debug`, `trace`, or directives such as `info,store_node=debug`",
         ),
         (
             "STORE_NETWORK_NAME",
