@@ -15,11 +15,8 @@ fn peak_of(command: &mut Command) -> u64 {
     let mut peak = 0;
     eventually("the command ends", Duration::from_secs(1200), || {
         // An ended process has no figures any more; the last one seen is its peak.
-        if let Some(status) = wait_now(&mut child) {
-            return Some(status);
-        }
-        peak = peak.max(peak_now(&child));
-        None
+        peak = peak.max(peak_mib(&child).unwrap_or(0));
+        child.try_wait().unwrap()
     });
     let output = child.wait_with_output().unwrap();
     assert!(
@@ -28,19 +25,6 @@ fn peak_of(command: &mut Command) -> u64 {
         String::from_utf8_lossy(&output.stderr)
     );
     peak
-}
-
-fn wait_now(child: &mut std::process::Child) -> Option<std::process::ExitStatus> {
-    child.try_wait().unwrap()
-}
-
-fn peak_now(child: &std::process::Child) -> u64 {
-    let status =
-        std::fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap_or_default();
-    let line = status.lines().find(|line| line.starts_with("VmHWM:"));
-    line.and_then(|line| line.split_whitespace().nth(1)?.parse::<u64>().ok())
-        .unwrap_or(0)
-        / 1024
 }
 
 fn adds_and_gets_within(size: u64, limit_mib: u64, low_memory: bool) {
@@ -74,7 +58,7 @@ fn adds_and_gets_within(size: u64, limit_mib: u64, low_memory: bool) {
     get.arg(a.tcp()).arg("-o").arg(&out);
     setting(&mut get);
     let getting = peak_of(&mut get);
-    let serving = peak_mib(a.child());
+    let serving = peak_mib(a.child()).unwrap();
     same(&file, &out);
 
     println!(
