@@ -1,9 +1,10 @@
 //! The main job between real nodes: add on one, get on another that knows only of a third.
 
+use std::io::Read;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
-use crate::support::{Place, output, same};
+use crate::support::{Noise, Place, finish, output, same};
 
 /// A tree with every kind of entry that a file system allows and people make.
 fn odd_tree(top: &Path) {
@@ -127,7 +128,7 @@ fn a_path_and_a_range_fetch_what_they_need_and_no_more() {
     let mut cat = place.store("b");
     cat.arg("cat").arg(format!("{cid}/sub/big")).args(known);
     cat.args(["--offset", "20MiB", "--length", "3000000"]);
-    let bytes = crate::support::finish(&mut cat);
+    let bytes = finish(&mut cat);
     assert!(bytes.status.success(), "{}", bytes.stderr);
     let whole = std::fs::read(&big).unwrap();
     assert!(
@@ -143,4 +144,33 @@ fn a_path_and_a_range_fetch_what_they_need_and_no_more() {
 
 fn json(text: &str) -> serde_json::Value {
     serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"))
+}
+
+#[test]
+fn a_thousand_random_ranges_by_cat_equal_the_files() {
+    let place = Place::new();
+    let size = 100 << 20;
+    let file = place.file("file", 10, size);
+    let whole = std::fs::read(&file).unwrap();
+    let _node = place.node("a", &[]);
+    let cid = output(place.store("a").args(["add", "--quiet"]).arg(&file));
+    let mut dice = Noise::new(11, u64::MAX);
+    let mut below = |limit: u64| {
+        let mut bytes = [0; 8];
+        dice.read_exact(&mut bytes).unwrap();
+        u64::from_le_bytes(bytes) % limit
+    };
+    for _ in 0..1000 {
+        let offset = below(size);
+        // Mostly short, some across several leaves, some past the end.
+        let magnitude = 1 + below(23);
+        let length = below(1 << magnitude);
+        let mut cat = place.store("a");
+        cat.args(["cat", &cid, "--offset", &offset.to_string()]);
+        let got = finish(cat.args(["--length", &length.to_string()]));
+        assert!(got.status.success(), "{}", got.stderr);
+        let end = size.min(offset + length);
+        let expected = &whole[usize::try_from(offset).unwrap()..usize::try_from(end).unwrap()];
+        assert!(got.stdout == expected, "{length} bytes at {offset} differ");
+    }
 }
