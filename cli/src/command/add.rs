@@ -10,12 +10,10 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::sync_channel;
 use std::thread;
 
-use store::chunk::Chunker;
-use store::unixfs::profile::Profile;
 use store::unixfs::source::{self, SourceOptions};
 use store::unixfs::{Entry, Name};
 use store_node::api::client::{ClientError, Sender};
-use store_node::api::message::{AddOptions, Added, Item, Request, Step};
+use store_node::api::message::{AddOptions, Added, Item, Request, Shape, Step};
 
 use crate::args::Add;
 use crate::backend::{Answer, Conversation};
@@ -24,7 +22,7 @@ use crate::exit::Error;
 use crate::progress::Total;
 
 pub(crate) fn run(args: Add, context: &mut Context) -> Result<(), Error> {
-    check(&args)?;
+    let shape = shape(&args)?;
     let input = input(&args)?;
     let stdin = input.stream().map_err(Error::io("read standard input"))?;
     let options = SourceOptions {
@@ -32,8 +30,7 @@ pub(crate) fn run(args: Add, context: &mut Context) -> Result<(), Error> {
         dereference_symlinks: args.dereference_symlinks,
     };
     let request = Request::Add(AddOptions {
-        profile: args.profile,
-        chunker: args.chunker,
+        shape,
         wrap: args.wrap,
         empty_dirs: args.empty_dirs,
         only_hash: args.only_hash,
@@ -65,21 +62,19 @@ pub(crate) fn run(args: Add, context: &mut Context) -> Result<(), Error> {
     answered
 }
 
-/// Refuses at once what no holder of a repo would take.
-fn check(args: &Add) -> Result<(), Error> {
-    let usage = |message: String| Error::Usage {
-        message,
-        hint: None,
+/// What shapes the CIDs; refuses at once what no holder of a repo would take.
+fn shape(args: &Add) -> Result<Shape, Error> {
+    let shape = Shape {
+        profile: args.profile.clone(),
+        chunker: args.chunker.clone(),
     };
-    args.profile
-        .parse::<Profile>()
-        .map_err(|error| usage(format!("`--profile`: {error}")))?;
-    if let Some(chunker) = &args.chunker {
-        chunker
-            .parse::<Chunker>()
-            .map_err(|error| usage(format!("`--chunker`: {error}")))?;
+    match shape.profile() {
+        Ok(_) => Ok(shape),
+        Err(error) => Err(Error::Usage {
+            message: error.to_string(),
+            hint: None,
+        }),
     }
-    Ok(())
 }
 
 /// What is added.

@@ -4,6 +4,8 @@
 //! to be added; then [`Event`]s until [`Event::Done`] or [`Event::Failed`]. Both sides are processes
 //! of one user on one machine, mostly of one version: an unknown message is an error that says so.
 
+mod add;
+
 use std::fmt::Display;
 use std::str::FromStr;
 use std::time::Duration;
@@ -12,6 +14,8 @@ use libp2p::{Multiaddr, PeerId};
 use serde::{Deserialize, Serialize};
 use store::Cid;
 use store::unixfs::{Name, Piece, data};
+
+pub use self::add::{AddOptions, Added, Shape, ShapeError, Step};
 
 /// What a command asks for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,29 +37,6 @@ pub enum Request {
     Swarm(SwarmRequest),
     /// What is on this machine.
     Stat(StatRequest),
-}
-
-/// How to add.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[allow(
-    clippy::struct_excessive_bools,
-    reason = "each is a flag of `add`, independent of the others"
-)]
-pub struct AddOptions {
-    /// The profile's name (`unixfs-v1-2025`); all that shapes the CIDs.
-    pub profile: String,
-    /// Another chunker than the profile's (`size-262144`).
-    pub chunker: Option<String>,
-    /// Put everything into one directory, and answer with that.
-    pub wrap: bool,
-    /// Keep directories that have no entries.
-    pub empty_dirs: bool,
-    /// Say the CIDs, write nothing.
-    pub only_hash: bool,
-    /// Store without pinning: what is not pinned may be removed.
-    pub no_pin: bool,
-    /// A name for the pins.
-    pub name: Option<String>,
 }
 
 /// Which content, and how to reach it.
@@ -153,40 +134,6 @@ pub enum StatRequest {
         #[serde(with = "text")]
         cid: Cid,
     },
-}
-
-/// One step of what is to be added, in the order of `store::unixfs::Entry`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Step {
-    /// A directory begins.
-    Dir {
-        /// Its name.
-        name: Name,
-    },
-    /// A file; the descriptor that comes with this frame is read once, to the end.
-    File {
-        /// Its name.
-        name: Name,
-        /// Its size in bytes where it is known, for the progress only.
-        size: Option<u64>,
-    },
-    /// A symbolic link.
-    Symlink {
-        /// Its name.
-        name: Name,
-        /// Where it points.
-        target: Name,
-    },
-    /// The innermost open directory is complete.
-    End,
-    /// The client could not read its files: nothing is added.
-    Failed {
-        /// Why, for people; it comes back in [`Event::Failed`].
-        message: String,
-    },
-    /// That was all.
-    Finish,
 }
 
 /// What comes back.
@@ -325,20 +272,6 @@ pub enum Item {
     Block(BlockStat),
     /// A link.
     Link(Link),
-}
-
-/// An added root.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Added {
-    /// The name of what was added; empty for the wrapping directory.
-    pub name: Name,
-    /// Its CID.
-    #[serde(with = "text")]
-    pub cid: Cid,
-    /// Bytes of its files.
-    pub size: u64,
-    /// What it is.
-    pub kind: Kind,
 }
 
 /// An entry of a directory.

@@ -7,16 +7,14 @@ use std::io::{self, Read};
 use std::sync::{Mutex, PoisonError};
 
 use store::blockstore::Blockstore;
-use store::chunk::ChunkerError;
 use store::unixfs::Entry;
 use store::unixfs::import::{self, ImportOptions, import};
-use store::unixfs::profile::{Profile, UnknownProfile};
 use store::unixfs::source::SourceError;
 
 use super::Service;
 use crate::api::conversation::{Conversation, Speaker, failure, watch};
 use crate::api::message::{
-    AddOptions, Added, Event, Failure, FailureKind, Item, Kind, Phase, Progress, Step,
+    AddOptions, Added, Event, Failure, FailureKind, Item, Kind, Phase, Progress, ShapeError, Step,
 };
 
 /// Bytes of chunks in flight with `storage.low_memory`; as few as the importer can do with.
@@ -54,13 +52,8 @@ impl Service {
     }
 
     fn import_options(&self, options: &AddOptions) -> Result<ImportOptions, Failure> {
-        let usage = |error: String| failure(FailureKind::Usage, error);
-        let unknown = |error: UnknownProfile| usage(error.to_string());
-        let mut profile: Profile = options.profile.parse().map_err(unknown)?;
-        if let Some(chunker) = &options.chunker {
-            let unknown = |error: ChunkerError| usage(error.to_string());
-            profile.chunker = chunker.parse().map_err(unknown)?;
-        }
+        let usage = |error: ShapeError| failure(FailureKind::Usage, error.to_string());
+        let profile = options.shape.profile().map_err(usage)?;
         let mut import = ImportOptions {
             profile,
             wrap: options.wrap,

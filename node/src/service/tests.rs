@@ -11,7 +11,7 @@ use store::unixfs::{Name, Piece};
 use super::*;
 use crate::api::client::{Client, ClientError};
 use crate::api::message::{
-    AddOptions, Added, Cat, Content, Event, FailureKind, Item, Kind, Ls, Pin, PinRequest,
+    AddOptions, Added, Cat, Content, Event, FailureKind, Item, Kind, Ls, Pin, PinRequest, Shape,
     StatRequest, Step,
 };
 use crate::node::{Host, Reached, reach};
@@ -36,8 +36,10 @@ fn host(repo: &Path) -> Host {
 
 fn options() -> AddOptions {
     AddOptions {
-        profile: "unixfs-v1-2025".into(),
-        chunker: Some("size-1024".into()),
+        shape: Shape {
+            profile: "unixfs-v1-2025".into(),
+            chunker: Some("size-1024".into()),
+        },
         wrap: false,
         empty_dirs: true,
         only_hash: false,
@@ -387,7 +389,10 @@ fn nonsense_is_a_usage_error() {
         assert_eq!(failed(&events).kind, FailureKind::Usage, "{target}");
     }
     let bad = AddOptions {
-        profile: "best".into(),
+        shape: Shape {
+            profile: "best".into(),
+            ..Shape::default()
+        },
         ..options()
     };
     let mut client = host.client().unwrap();

@@ -222,10 +222,8 @@ fn a_rotten_block_is_corrupt_alone_and_mended_by_a_peer() {
     let node = node(dirs[0].path());
     // More than an add logs: it lies in files of blobs.
     let bytes = sample(33 << 20);
-    let coarse = AddOptions {
-        chunker: None,
-        ..options()
-    };
+    let mut coarse = options();
+    coarse.shape.chunker = None;
     let root = add_with(coarse.clone(), dirs[0].path(), &bytes)
         .cid
         .to_string();
