@@ -16,7 +16,7 @@ use bytes::Bytes;
 
 pub use memory::MemoryStore;
 #[cfg(feature = "rocksdb")]
-pub use rocks::{Change, RocksStore, StoreOptions};
+pub use rocks::{Change, Lease, RocksStore, StoreOptions};
 
 use crate::block::Block;
 use crate::cid::{Cid, CidError, Key};
@@ -84,6 +84,20 @@ pub enum StoreError {
         /// What the system said.
         reason: String,
     },
+    /// There is no room for it, and none could be made.
+    #[error(
+        "the quota of {} is reached: {} are stored, and {} more are needed; unpin what is no longer \
+         wanted and run `store gc`, or raise `storage.quota`",
+        human(*.quota), human(*.live), human(*.needed)
+    )]
+    Quota {
+        /// The limit in bytes.
+        quota: u64,
+        /// Bytes of the blocks that are stored.
+        live: u64,
+        /// Bytes of the blocks that were to be stored.
+        needed: u64,
+    },
     /// The database failed.
     #[error("the block database failed: {reason}")]
     Database {
@@ -96,6 +110,19 @@ pub enum StoreError {
     /// A CID that the store does not take.
     #[error(transparent)]
     Cid(#[from] CidError),
+}
+
+/// Bytes for people.
+fn human(bytes: u64) -> String {
+    const UNITS: [&str; 5] = ["KiB", "MiB", "GiB", "TiB", "PiB"];
+    if bytes < 1024 {
+        return format!("{bytes} bytes");
+    }
+    let power = (bytes.ilog2() / 10).min(5);
+    // Exact enough for one decimal: no more than 53 bits of it are looked at.
+    #[expect(clippy::cast_precision_loss, reason = "one decimal is printed")]
+    let value = bytes as f64 / f64::from(1024_u32).powi(power.cast_signed());
+    format!("{value:.1} {}", UNITS[power as usize - 1])
 }
 
 /// A keeper of blocks. All methods may be called from many threads at once, and block.

@@ -3,10 +3,14 @@
 
 pub mod block;
 pub mod blockstore;
+#[cfg(feature = "rocksdb")]
+pub mod cached;
 pub mod chunk;
 pub mod cid;
 pub mod dag;
 pub mod extract;
+#[cfg(feature = "rocksdb")]
+pub mod keep;
 #[cfg(feature = "rocksdb")]
 pub mod pin;
 #[cfg(feature = "rocksdb")]

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::blockstore::{RocksStore, StoreError, schema};
 use crate::cid::{self, Cid};
+use crate::keep::{RECURSIVE, pin_key};
 
 /// A DAG that is kept whole.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,9 +26,6 @@ pub struct Pins {
     /// Held from reading a pin to writing it.
     writing: Arc<Mutex<()>>,
 }
-
-/// First byte of a pin's key: other kinds of keeping get other bytes.
-const PIN: u8 = b'p';
 
 impl Pins {
     pub(crate) fn new(store: Arc<RocksStore>) -> Self {
@@ -51,7 +49,9 @@ impl Pins {
             pin.name = pin.name.or(old.name);
         }
         let change = (key(&pin.root), Some(encode(&pin)));
-        self.store.table_write_durably(schema::KEEP, &[change])
+        self.store.table_write_durably(schema::KEEP, &[change])?;
+        self.store.leases().note_change();
+        Ok(())
     }
 
     /// Unpins, durably. Whether there was such a pin.
@@ -78,7 +78,7 @@ impl Pins {
         let mut pins = Vec::new();
         let mut whole = true;
         self.store
-            .table_scan(schema::KEEP, &[PIN], &mut |_, value| {
+            .table_scan(schema::KEEP, &[RECURSIVE], &mut |_, value| {
                 let pin = decode(value);
                 whole = pin.is_some();
                 pins.extend(pin);
@@ -88,13 +88,8 @@ impl Pins {
     }
 }
 
-/// By codec and multihash, not by CID: version and text form do not change what is kept, but a raw
-/// block and the DAG below the same bytes do.
 fn key(root: &Cid) -> Vec<u8> {
-    let mut key = vec![PIN];
-    schema::put_varint(&mut key, root.codec());
-    key.extend(root.hash().to_bytes());
-    key
+    pin_key(RECURSIVE, root.codec(), &root.hash().to_bytes())
 }
 
 /// Length and bytes of the CID, date as a varint, then the name's bytes behind a 1, or a 0.

@@ -16,6 +16,8 @@ pub enum Family {
     Providers,
     /// What this node knows and does about roots.
     Roots,
+    /// What was added before, and from which files.
+    Adds,
 }
 
 impl Family {
@@ -24,6 +26,7 @@ impl Family {
             Self::Peers => schema::PEERS,
             Self::Providers => schema::PROVIDERS,
             Self::Roots => schema::ROOTS,
+            Self::Adds => schema::ADDS,
         }
     }
 }

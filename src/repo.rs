@@ -1,7 +1,7 @@
 //! [`Repo`]: the directory that holds everything: blocks, pins, records, the node's key.
 //!
 //! ```text
-//! format         "1\n"; written last, so that where it is, all the rest is whole
+//! format         "2\n"; written last, so that where it is, all the rest is whole
 //! repo.lock      locked (flock) while the repo is open; the holder's pid as text
 //! identity.key   the node's secret key, mode 0600, once there is one
 //! db/            RocksDB
@@ -22,7 +22,9 @@ use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::blockstore::{Blockstore, RocksStore, StoreError, StoreOptions};
+use crate::blockstore::{Blockstore, Lease, RocksStore, StoreError, StoreOptions};
+use crate::cached::Cached;
+use crate::keep::Keep;
 use crate::pin::Pins;
 use crate::records::{Family, Records};
 
@@ -34,6 +36,8 @@ use self::lock::Lock;
 pub struct RepoOptions {
     /// Less memory, slower bulk writes: see [`StoreOptions::low_memory`].
     pub low_memory: bool,
+    /// Bytes of stored blocks at most: see [`RocksStore::set_quota`].
+    pub quota: Option<u64>,
 }
 
 /// Why a repo could not be opened or used.
@@ -133,6 +137,7 @@ impl Repo {
         let lock = Lock::take(&path)?;
         // Again, now that nobody else can change it.
         let state = format::inspect(&path)?;
+        let quota = options.quota;
         let options = StoreOptions {
             low_memory: options.low_memory,
         };
@@ -141,7 +146,7 @@ impl Repo {
         let (opened, synced) = std::thread::scope(|scope| {
             let synced = scope.spawn(|| lock.sync(&path));
             let opened = match state {
-                State::Ready => RocksStore::open_existing(&db, options),
+                State::Ready | State::Older => RocksStore::open_existing(&db, options),
                 State::Unfinished => RocksStore::open(&db, options),
             };
             (
@@ -160,6 +165,12 @@ impl Repo {
                 .map_err(RepoError::io("protect", &path))?;
             format::finish(&path)?;
         }
+        if state == State::Older {
+            tracing::info!(path = %path.display(), "the repo is brought to the newest format");
+            blocks.upgrade_to_2(false).map_err(store)?;
+            format::finish(&path)?;
+        }
+        blocks.set_quota(quota);
         let pins = Pins::new(Arc::clone(&blocks));
         Ok(Self {
             path,
@@ -167,6 +178,25 @@ impl Repo {
             pins,
             _lock: lock,
         })
+    }
+
+    /// Opens a lease: what is put or met from now on is not removed while it lives. Whoever adds,
+    /// fetches or pins takes one first, and keeps it until its root is pinned or in the cache.
+    #[must_use]
+    pub fn lease(&self) -> Lease {
+        self.blocks.lease()
+    }
+
+    /// What is kept, beside the pins.
+    #[must_use]
+    pub fn keep(&self) -> Keep {
+        Keep::new(Arc::clone(&self.blocks))
+    }
+
+    /// The roots that are here and not kept.
+    #[must_use]
+    pub fn cached(&self) -> Cached {
+        Cached::new(Arc::clone(&self.blocks))
     }
 
     /// The directory, absolute.

@@ -15,7 +15,7 @@ use store::repo::{Repo, RepoError};
 use store_config::Config;
 use tokio::runtime::{Builder, Runtime};
 
-pub use self::host::{Host, ReachError, Reached, reach};
+pub use self::host::{Host, ReachError, Reached, reach, repo_options};
 pub use self::joined::Joined;
 pub(crate) use self::joining::Joining;
 use crate::identity::IdentityError;

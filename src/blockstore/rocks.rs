@@ -6,27 +6,31 @@
 
 mod batch;
 mod durability;
+mod lease;
 mod options;
+mod quota;
 mod tables;
+mod upgrade;
 
-use std::collections::HashSet;
 use std::path::Path;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex, OnceLock};
 
 use bytes::Bytes;
-use rocksdb::{ColumnFamily, DB, ErrorKind, FlushOptions, ReadOptions, WriteBatch};
+use rocksdb::{ColumnFamily, DB, ErrorKind, FlushOptions, ReadOptions};
 
+pub(crate) use self::batch::Writer;
 use self::durability::{Durability, Pending};
+pub use self::lease::Lease;
+pub(crate) use self::lease::Leases;
 pub use self::options::StoreOptions;
+use self::quota::MakeRoom;
 pub use self::tables::Change;
-use super::schema::{self, BLOCKS, Children, Entry, INDEX, LINKS};
-use super::{Blockstore, Indexed, Put, StoreError, Write};
+use super::schema::{self, BLOCKS, Children, Entry, INDEX, LINKS, META};
+use super::{Blockstore, Indexed, Put, StoreError, Totals, Write};
 use crate::block::Block;
 use crate::cid::{self, Cid, Codec, Key};
 use crate::dag::{self, Link};
-
-/// So many rotten blocks are remembered at most: with more, the disk is beyond mending one by one.
-const ROTTEN_MAX: usize = 4096;
 
 /// Log files and bytes that may wait to be replayed at the next open: 16 MiB take some 20 ms.
 const REPLAY_FILES_MAX: usize = 16;
@@ -39,9 +43,12 @@ const REPLAY_BYTES_MAX: u64 = 16 << 20;
 pub struct RocksStore {
     db: DB,
     durability: Durability,
-    /// Blocks that failed their checksum in this process. They count as missing, so that the next
-    /// put writes them again.
-    rotten: Mutex<HashSet<Key>>,
+    writer: Mutex<Writer>,
+    leases: Arc<Leases>,
+    /// Bytes of stored blocks at most; `u64::MAX`: no limit.
+    quota: AtomicU64,
+    /// Asked when a put would pass the quota.
+    room: OnceLock<MakeRoom>,
 }
 
 impl RocksStore {
@@ -64,8 +71,16 @@ impl RocksStore {
         let store = Self {
             db,
             durability: Durability::default(),
-            rotten: Mutex::default(),
+            writer: Mutex::new(Writer {
+                sums: schema::Sums::default(),
+                generation: 1,
+            }),
+            leases: Arc::default(),
+            quota: AtomicU64::new(u64::MAX),
+            room: OnceLock::new(),
         };
+        let (sums, generation) = (store.load_sums()?, store.load_generation()?);
+        *store.writer() = Writer { sums, generation };
         // Opening replays the log and leaves it where it is. Many small adds in a row, each in its
         // own process, pay for tables and blob files once in a while, not each time.
         if files > REPLAY_FILES_MAX || bytes > REPLAY_BYTES_MAX {
@@ -91,39 +106,47 @@ impl RocksStore {
             .expect("every family of the schema is opened with the database")
     }
 
-    fn rotten(&self) -> MutexGuard<'_, HashSet<Key>> {
-        // Each change is one call on the set: a panic leaves it whole.
-        self.rotten.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Opens a lease: what is put or met from now on is not removed while it lives.
+    #[must_use]
+    pub fn lease(&self) -> Lease {
+        // Under the writer, so that no collection begins in between.
+        let writer = self.writer();
+        Leases::open(&self.leases, writer.generation)
     }
 
-    /// What the index says of each key.
+    /// The leases.
+    pub(crate) const fn leases(&self) -> &Arc<Leases> {
+        &self.leases
+    }
+
+    /// Begins a new generation of blocks: what is put from now on is told from what was before.
+    /// Returns the new one.
+    pub(crate) fn next_generation(&self) -> Result<u64, StoreError> {
+        let mut writer = self.writer();
+        let next = writer.generation + 1;
+        let mut value = Vec::new();
+        schema::put_varint(&mut value, next);
+        self.table_write(META, &[(schema::GENERATION.to_vec(), Some(value))])?;
+        writer.generation = next;
+        Ok(next)
+    }
+
+    fn load_generation(&self) -> Result<u64, StoreError> {
+        let value = self.table_get(META, schema::GENERATION)?;
+        let generation = value.and_then(|value| schema::take_varint(&mut value.as_slice()));
+        Ok(generation.unwrap_or(1))
+    }
+
+    /// What the index says of each block that can be had.
     fn entries(&self, cids: &[&Cid]) -> Result<Vec<Option<Entry>>, StoreError> {
         let keys: Vec<Vec<u8>> = cids.iter().map(|cid| cid.hash().to_bytes()).collect();
-        let found = self
-            .db
-            .batched_multi_get_cf(self.family(INDEX), &keys, false);
-        let rotten = self.rotten();
-        let entry = |(cid, value): (&&Cid, Result<Option<_>, _>)| {
-            let value: Option<rocksdb::DBPinnableSlice<'_>> =
-                value.map_err(|error| unreadable(cid, error))?;
-            let Some(value) = value else { return Ok(None) };
-            if !rotten.is_empty() && rotten.contains(&Key::of(cid)) {
-                return Ok(None);
-            }
-            let reason = || "its index entry is malformed".to_owned();
-            let entry = Entry::decode(&value);
-            entry.map(Some).ok_or_else(|| StoreError::Corrupt {
-                cid: **cid,
-                reason: reason(),
-            })
-        };
-        cids.iter().zip(found).map(entry).collect()
+        let entries = self.raw_entries(&keys)?.into_iter();
+        Ok(entries
+            .map(|entry| entry.filter(|entry| entry.is_there()))
+            .collect())
     }
 
     fn read_block(&self, cid: &Cid) -> Result<Option<Bytes>, StoreError> {
-        if let Some(data) = cid::identity_data(cid) {
-            return Ok(Some(Bytes::copy_from_slice(data)));
-        }
         let key = cid.hash().to_bytes();
         match self.db.get_pinned_cf(self.family(BLOCKS), &key) {
             // Pinned and copied once; `get_cf` copies twice.
@@ -132,9 +155,9 @@ impl RocksStore {
                 let error = unreadable(cid, error);
                 if let StoreError::Corrupt { reason, .. } = &error {
                     tracing::warn!(%cid, reason, "a block is corrupt on disk");
-                    let mut rotten = self.rotten();
-                    if rotten.len() < ROTTEN_MAX {
-                        rotten.insert(Key::of(cid));
+                    // Where that cannot be written, the next reader finds out again.
+                    if let Err(error) = self.mark_rotten(&[Key::of(cid)]) {
+                        tracing::warn!(%cid, %error, "it could not be marked as rotten");
                     }
                 }
                 Err(error)
@@ -145,8 +168,16 @@ impl RocksStore {
 
 impl Blockstore for RocksStore {
     fn get_many(&self, cids: &[Cid]) -> Result<Vec<Option<Bytes>>, StoreError> {
+        let entries = self.entries(&cids.iter().collect::<Vec<_>>())?;
         // One by one: RocksDB's multi-get reads blobs one after another too, and copies them twice.
-        cids.iter().map(|cid| self.read_block(cid)).collect()
+        cids.iter()
+            .zip(entries)
+            .map(|(cid, entry)| match cid::identity_data(cid) {
+                Some(data) => Ok(Some(Bytes::copy_from_slice(data))),
+                None if entry.is_some() => self.read_block(cid),
+                None => Ok(None),
+            })
+            .collect()
     }
 
     fn sizes(&self, cids: &[Cid]) -> Result<Vec<Option<u32>>, StoreError> {
@@ -179,7 +210,7 @@ impl Blockstore for RocksStore {
                 });
             }
         }
-        let Some(data) = self.read_block(cid)? else {
+        let Some(data) = self.get(cid)? else {
             return Ok(None);
         };
         Ok(Some(dag::links_of(cid, &data)?))
@@ -190,16 +221,9 @@ impl Blockstore for RocksStore {
     }
 
     fn delete_many(&self, cids: &[Cid]) -> Result<(), StoreError> {
-        let mut batch = WriteBatch::default();
-        for cid in cids {
-            let key = cid.hash().to_bytes();
-            for family in schema::OF_BLOCKS {
-                batch.delete_cf(self.family(family), &key);
-            }
-        }
-        // Logged, so that replaying older log records cannot bring a block back without its bytes.
-        self.durability
-            .write(Write::Logged, || self.db.write(batch).map_err(failed))
+        let keys: Vec<Key> = cids.iter().map(Key::of).collect();
+        self.remove(&mut self.writer(), &keys)?;
+        Ok(())
     }
 
     fn commit(&self) -> Result<(), StoreError> {
@@ -224,15 +248,26 @@ impl Blockstore for RocksStore {
             };
             let key = Key::from_bytes(key).ok_or_else(malformed)?;
             let entry = Entry::decode(value).ok_or_else(malformed)?;
-            if !each(Indexed {
+            let indexed = Indexed {
                 key,
                 size: entry.size,
-            }) {
+            };
+            if entry.is_there() && !each(indexed) {
                 break;
             }
             entries.next();
         }
         entries.status().map_err(failed)
+    }
+
+    /// Those in users' files too. Without a walk; rotten ones count until they are put again.
+    fn totals(&self) -> Result<Totals, StoreError> {
+        let sums = self.sums();
+        let number = |n: i64| u64::try_from(n).unwrap_or(0);
+        Ok(Totals {
+            blocks: number(sums.stored.saturating_add(sums.referenced)),
+            bytes: number(sums.stored_bytes.saturating_add(sums.referenced_bytes)),
+        })
     }
 }
 

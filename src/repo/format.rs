@@ -8,8 +8,8 @@ use std::path::Path;
 use super::{RepoError, write};
 
 /// The format that this program makes: the layout of the directory, and the families, keys and values
-/// in `db/`. A repo with a higher number is refused.
-pub const FORMAT: u32 = 1;
+/// in `db/`. A repo with a higher number is refused, one with a lower number is brought forward.
+pub const FORMAT: u32 = 2;
 
 const FILE: &str = "format";
 
@@ -23,6 +23,8 @@ const SETTINGS: &str = "store.toml";
 pub(super) enum State {
     /// Everything is there.
     Ready,
+    /// Everything is there, as an older program wrote it.
+    Older,
     /// Not there, empty, or begun and never finished.
     Unfinished,
 }
@@ -37,7 +39,11 @@ pub(super) fn inspect(path: &Path) -> Result<State, RepoError> {
                 supported: FORMAT,
             });
         }
-        return Ok(State::Ready);
+        return Ok(if found < FORMAT {
+            State::Older
+        } else {
+            State::Ready
+        });
     }
     let entries = match fs::read_dir(path) {
         Ok(entries) => entries,

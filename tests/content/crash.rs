@@ -84,7 +84,11 @@ fn leaf_of_all(round: u32, number: u32) -> Block {
 }
 
 fn open(path: &Path) -> Repo {
-    Repo::open(path, &RepoOptions { low_memory: true }).unwrap()
+    let options = RepoOptions {
+        low_memory: true,
+        ..RepoOptions::default()
+    };
+    Repo::open(path, &options).unwrap()
 }
 
 #[test]

@@ -9,7 +9,7 @@ use store::repo::{Repo, RepoError, RepoOptions};
 use store_config::Multiaddr;
 use store_node::api::client::Client;
 use store_node::api::message::{Event, Item, Request, SwarmRequest};
-use store_node::node::{Node, NodeError};
+use store_node::node::{Node, NodeError, repo_options};
 use tokio::sync::oneshot;
 
 use crate::context::Context;
@@ -41,7 +41,7 @@ pub(crate) fn run(context: &mut Context) -> Result<(), Error> {
         // Nobody waits for it where the node could not start.
         let _ = end.send(signal);
     })?;
-    let repo = open(&context.repo, context.config().storage.low_memory)?;
+    let repo = open(&context.repo, &repo_options(context.config()))?;
     let node = Node::start(context.config().clone(), repo)?;
     announce(&node, context);
     let signal = node.run_until(ended);
@@ -106,10 +106,10 @@ fn settled_addresses(node: &Node) -> Vec<Multiaddr> {
 }
 
 /// Takes the repo, which at most one process has.
-fn open(path: &Path, low_memory: bool) -> Result<Repo, Error> {
+fn open(path: &Path, options: &RepoOptions) -> Result<Repo, Error> {
     let deadline = Instant::now() + HOLDER_WITHIN;
     loop {
-        let locked = match Repo::open(path, &RepoOptions { low_memory }) {
+        let locked = match Repo::open(path, options) {
             Err(locked @ RepoError::Locked { .. }) => locked,
             other => return Ok(other.map_err(NodeError::from)?),
         };

@@ -64,11 +64,18 @@ impl fmt::Debug for Host {
     }
 }
 
+/// How the settings say that a repo is opened.
+#[must_use]
+pub fn repo_options(config: &Config) -> RepoOptions {
+    RepoOptions {
+        low_memory: config.storage.low_memory,
+        quota: config.storage.quota.bytes(),
+    }
+}
+
 /// Opens the repo in the directory `path`, or connects to the process that has it open.
 pub fn reach(path: &Path, config: &Config) -> Result<Reached, ReachError> {
-    let options = RepoOptions {
-        low_memory: config.storage.low_memory,
-    };
+    let options = repo_options(config);
     let deadline = Instant::now() + HOLDER_WITHIN;
     loop {
         let locked = match Repo::open(path, &options) {

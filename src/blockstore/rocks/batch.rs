@@ -1,94 +1,295 @@
-//! Writing blocks: those that are missing, in batches of whole ones.
+//! Writing blocks: those that are missing, in batches of whole ones. And removing them.
+//!
+//! One thread at a time looks what is missing and writes it ([`Writer`]), so that the sums are exact,
+//! the quota is never passed, and nothing is removed between a look and a write.
 
 use std::collections::HashSet;
+use std::sync::{MutexGuard, PoisonError};
 
-use rocksdb::{WriteBatch, WriteOptions};
+use rocksdb::{ReadOptions, WriteBatch, WriteOptions};
 
 use super::{RocksStore, failed};
 use crate::block::Block;
-use crate::blockstore::schema::{self, BLOCKS, Entry, INDEX, LINKS};
+use crate::blockstore::schema::{
+    self, BLOCKS, Children, Entry, INDEX, LINKS, META, PARENTS, REFS, Sums,
+};
 use crate::blockstore::{Put, StoreError, Write};
-use crate::cid::{self, Cid, Codec, Key};
+use crate::cid::{self, Key};
 
 /// Blocks go to RocksDB in batches of this many bytes: it copies them twice, and what fits the
 /// processor's cache is copied twice as fast as 16 MiB at once.
 const BATCH_SIZE: usize = 1 << 20;
 
-/// Whole blocks to be written at once.
+/// What only the writing thread may use.
+#[derive(Debug)]
+pub(crate) struct Writer {
+    /// What is stored, all batches so far counted.
+    pub(super) sums: Sums,
+    /// What blocks are put now belong to; see [`Entry::born`].
+    pub(super) generation: u64,
+}
+
+/// Changes of blocks to be written at once.
 #[derive(Default)]
 struct Batch {
     writes: WriteBatch,
-    keys: Vec<Key>,
-    /// Bytes of the blocks.
-    size: usize,
+    put: Put,
+    sums: Sums,
+    /// Whether a node with links is among them.
+    nodes: bool,
 }
 
 impl Batch {
-    fn add(&mut self, store: &RocksStore, block: &Block) -> Result<(), StoreError> {
-        let key = Key::of(block.cid());
+    /// Writes a block with all that belongs to it, in the place of `old`.
+    fn add(&mut self, store: &RocksStore, block: &Block, old: Option<Entry>, generation: u64) {
+        let key = block.cid().hash().to_bytes();
         let data = block.data();
         let size = u32::try_from(data.len()).expect("a block has at most 2 MiB");
-        let (children, links) = schema::children(Codec::of(block.cid())?, data);
-        let entry = Entry { size, children }.encode();
+        let (children, links) = schema::children(data);
+        let entry = Entry {
+            referenced: old.is_some_and(|old| old.referenced && !old.rotten),
+            ..Entry::stored(size, children, generation)
+        };
+        self.writes.put_cf(store.family(BLOCKS), &key, data);
         self.writes
-            .put_cf(store.family(BLOCKS), key.as_bytes(), data);
-        self.writes
-            .put_cf(store.family(INDEX), key.as_bytes(), entry);
-        if let Some(links) = links {
+            .put_cf(store.family(INDEX), &key, entry.encode());
+        if children == Children::Stored {
+            self.nodes = true;
             self.writes
-                .put_cf(store.family(LINKS), key.as_bytes(), links);
+                .put_cf(store.family(LINKS), &key, schema::encode_links(&links));
+            for child in schema::held(&links) {
+                let row = schema::parent_row(&child, &key);
+                self.writes.put_cf(store.family(PARENTS), row, []);
+            }
         }
-        self.size += data.len();
-        self.keys.push(key);
-        Ok(())
+        self.sums += Sums::of(entry);
+        if let Some(old) = old {
+            self.sums -= Sums::of(old);
+        }
+        self.put += Put {
+            blocks: 1,
+            bytes: u64::from(size),
+        };
     }
 }
 
 impl RocksStore {
-    /// [`crate::blockstore::Blockstore::put_many`].
-    pub(super) fn put_missing(&self, blocks: &[Block], write: Write) -> Result<Put, StoreError> {
-        self.durability.check()?;
-        let mut put = Put::default();
-        let mut batch = Batch::default();
-        for block in self.missing(blocks)? {
-            batch.add(self, block)?;
-            if batch.size >= BATCH_SIZE {
-                put += self.write_blocks(std::mem::take(&mut batch), write)?;
-            }
-        }
-        put += self.write_blocks(batch, write)?;
-        Ok(put)
+    /// The right to write blocks.
+    pub(crate) fn writer(&self) -> MutexGuard<'_, Writer> {
+        // What is in it is changed by single assignments, after the write that they tell of.
+        self.writer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Those of `blocks` that are not there yet, each once.
-    fn missing<'a>(&self, blocks: &'a [Block]) -> Result<Vec<&'a Block>, StoreError> {
+    /// [`crate::blockstore::Blockstore::put_many`].
+    pub(super) fn put_missing(&self, blocks: &[Block], write: Write) -> Result<Put, StoreError> {
+        match self.try_put(blocks, write) {
+            Err(StoreError::Quota { needed, .. }) if self.make_room(needed)? => {
+                self.try_put(blocks, write)
+            }
+            result => result,
+        }
+    }
+
+    /// All of `blocks`, or none where they would pass the quota.
+    fn try_put(&self, blocks: &[Block], write: Write) -> Result<Put, StoreError> {
+        self.durability.check()?;
         let mut seen = HashSet::with_capacity(blocks.len());
-        let mut wanted: Vec<&Block> = blocks
+        let wanted: Vec<&Block> = blocks
             .iter()
             .filter(|block| cid::identity_data(block.cid()).is_none())
             .filter(|block| seen.insert(block.cid().hash()))
             .collect();
-        let cids: Vec<&Cid> = wanted.iter().map(|block| block.cid()).collect();
-        let mut entries = self.entries(&cids)?.into_iter();
-        wanted.retain(|_| entries.next().flatten().is_none());
-        Ok(wanted)
+        let keys: Vec<Vec<u8>> = wanted
+            .iter()
+            .map(|block| block.cid().hash().to_bytes())
+            .collect();
+        let mut writer = self.writer();
+        let entries = self.raw_entries(&keys)?;
+        let missing = |entry: &Option<Entry>| !entry.is_some_and(Entry::is_there);
+        let needed = wanted.iter().zip(&entries);
+        let needed = needed
+            .filter(|(_, entry)| missing(entry))
+            .map(|(block, _)| block.data().len() as u64)
+            .sum();
+        self.check_quota(&writer, needed)?;
+        let mut put = Put::default();
+        let mut batch = Batch::default();
+        for ((block, key), entry) in wanted.into_iter().zip(&keys).zip(entries) {
+            match entry {
+                Some(there) if there.is_there() => {
+                    self.meet(&mut batch, &writer, key, there);
+                }
+                old => batch.add(self, block, old, writer.generation),
+            }
+            if batch.writes.size_in_bytes() >= BATCH_SIZE {
+                put += self.write_batch(&mut writer, std::mem::take(&mut batch), write)?;
+            }
+        }
+        put += self.write_batch(&mut writer, batch, write)?;
+        Ok(put)
     }
 
-    fn write_blocks(&self, batch: Batch, write: Write) -> Result<Put, StoreError> {
-        if batch.keys.is_empty() {
-            return Ok(Put::default());
+    /// Somebody needs a block that is there: it counts as put now, if a lease is open to whom that
+    /// matters.
+    fn meet(&self, batch: &mut Batch, writer: &Writer, key: &[u8], entry: Entry) {
+        if entry.born < writer.generation && self.leases.any() {
+            let entry = Entry {
+                born: writer.generation,
+                ..entry
+            };
+            batch.writes.put_cf(self.family(INDEX), key, entry.encode());
+        }
+    }
+
+    /// Writes the batch, and what it adds to the sums, in one.
+    fn write_batch(
+        &self,
+        writer: &mut Writer,
+        mut batch: Batch,
+        write: Write,
+    ) -> Result<Put, StoreError> {
+        if batch.writes.is_empty() {
+            return Ok(batch.put);
+        }
+        if batch.sums != Sums::default() {
+            batch
+                .writes
+                .merge_cf(self.family(META), schema::TOTALS, batch.sums.encode());
         }
         let mut options = WriteOptions::default();
         options.disable_wal(write == Write::Bulk);
         let run = || self.db.write_opt(batch.writes, &options).map_err(failed);
         self.durability.write(write, run)?;
-        let mut rotten = self.rotten();
-        if !rotten.is_empty() {
-            rotten.retain(|key| !batch.keys.contains(key));
+        writer.sums += batch.sums;
+        if batch.nodes {
+            self.leases.note_change();
         }
-        Ok(Put {
-            blocks: batch.keys.len() as u64,
-            bytes: batch.size as u64,
-        })
+        Ok(batch.put)
+    }
+
+    /// Removes blocks with all that belongs to them; missing ones are not an error. What was removed.
+    pub(crate) fn remove(&self, writer: &mut Writer, keys: &[Key]) -> Result<Put, StoreError> {
+        let entries = self.raw_entries(keys)?;
+        let mut batch = Batch::default();
+        let mut seen = HashSet::with_capacity(keys.len());
+        for (key, entry) in keys.iter().zip(entries) {
+            let Some(entry) = entry.filter(|_| seen.insert(key)) else {
+                continue;
+            };
+            let key = key.as_bytes();
+            if entry.stored {
+                batch.writes.delete_cf(self.family(BLOCKS), key);
+            }
+            batch.writes.delete_cf(self.family(INDEX), key);
+            if entry.children == Children::Stored {
+                let links = self.db.get_pinned_cf(self.family(LINKS), key);
+                let links = links.map_err(failed)?;
+                let links = links.and_then(|links| schema::decode_links(&links));
+                for child in schema::held(&links.unwrap_or_default()) {
+                    let row = schema::parent_row(&child, key);
+                    batch.writes.delete_cf(self.family(PARENTS), row);
+                }
+                batch.writes.delete_cf(self.family(LINKS), key);
+            }
+            if entry.referenced {
+                self.table_scan(REFS, &schema::refs_of(key), &mut |row, _| {
+                    batch.writes.delete_cf(self.family(REFS), row);
+                    true
+                })?;
+            }
+            batch.sums -= Sums::of(entry);
+            batch.put += Put {
+                blocks: 1,
+                bytes: u64::from(entry.size),
+            };
+        }
+        // Logged, so that replaying older log records cannot bring a block back without its bytes.
+        self.write_batch(writer, batch, Write::Logged)
+    }
+
+    /// Notes that the bytes of these blocks are not what they should be: they count as missing, and
+    /// the next put writes them again. What they link to stays known, and so what they keep.
+    pub(crate) fn mark_rotten(&self, keys: &[Key]) -> Result<(), StoreError> {
+        let mut writer = self.writer();
+        let mut batch = Batch::default();
+        for (key, entry) in keys.iter().zip(self.raw_entries(keys)?) {
+            let Some(entry) = entry else { continue };
+            let entry = Entry {
+                rotten: true,
+                ..entry
+            };
+            batch
+                .writes
+                .put_cf(self.family(INDEX), key.as_bytes(), entry.encode());
+        }
+        self.write_batch(&mut writer, batch, Write::Logged)?;
+        Ok(())
+    }
+
+    /// What the index says of each multihash, of blocks that cannot be had too.
+    pub(crate) fn raw_entries<K: AsRef<[u8]>>(
+        &self,
+        keys: &[K],
+    ) -> Result<Vec<Option<Entry>>, StoreError> {
+        let keys: Vec<&[u8]> = keys.iter().map(AsRef::as_ref).collect();
+        let found = self
+            .db
+            .batched_multi_get_cf(self.family(INDEX), keys.iter(), false);
+        let malformed = || StoreError::Database {
+            reason: "a malformed index entry; `store repo check` finds which".into(),
+        };
+        found
+            .into_iter()
+            .map(|value| match value.map_err(failed)? {
+                Some(value) => Entry::decode(&value).map(Some).ok_or_else(malformed),
+                None => Ok(None),
+            })
+            .collect()
+    }
+
+    /// The multihashes of the nodes that link to `key`, until `each` returns `false`.
+    pub(crate) fn parents(
+        &self,
+        key: &[u8],
+        each: &mut dyn FnMut(&[u8]) -> bool,
+    ) -> Result<(), StoreError> {
+        self.table_scan(PARENTS, key, &mut |row, _| each(&row[key.len()..]))
+    }
+
+    /// What was summed up so far.
+    pub(crate) fn sums(&self) -> Sums {
+        self.writer().sums
+    }
+
+    /// The sums on disk, as they are at the opening.
+    pub(super) fn load_sums(&self) -> Result<Sums, StoreError> {
+        let value = self.db.get_cf(self.family(META), schema::TOTALS);
+        let value = value.map_err(failed)?;
+        Ok(value.map(|value| Sums::decode(&value)).unwrap_or_default())
+    }
+
+    /// Counts all again, which takes a walk over the index, and mends the sums if they are wrong.
+    pub(crate) fn count_again(&self) -> Result<Sums, StoreError> {
+        let mut writer = self.writer();
+        let mut counted = Sums::default();
+        let mut options = ReadOptions::default();
+        options.fill_cache(false);
+        let mut entries = self.db.raw_iterator_cf_opt(self.family(INDEX), options);
+        entries.seek_to_first();
+        while let Some((_, value)) = entries.item() {
+            if let Some(entry) = Entry::decode(value) {
+                counted += Sums::of(entry);
+            }
+            entries.next();
+        }
+        entries.status().map_err(failed)?;
+        if counted != writer.sums {
+            let mut batch = WriteBatch::default();
+            batch.put_cf(self.family(META), schema::TOTALS, counted.encode());
+            self.durability
+                .write(Write::Logged, || self.db.write(batch).map_err(failed))?;
+            writer.sums = counted;
+        }
+        Ok(counted)
     }
 }

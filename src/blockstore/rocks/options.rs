@@ -122,16 +122,32 @@ pub(super) fn families(options: StoreOptions) -> Vec<ColumnFamilyDescriptor> {
     // Always off: it rewrote up to 3.9 bytes for each byte written, without one delete. Whoever
     // deletes much switches it on for one compaction.
     blocks.set_enable_blob_gc(false);
+    let mut meta = family(4 << 20);
+    // Each batch adds to the sums, whoever writes it and whatever a crash takes away: what is left is
+    // the sum of what is left.
+    meta.set_merge_operator_associative("sums", |_, value, more| Some(add(value, more)));
     vec![
         ColumnFamilyDescriptor::new(schema::BLOCKS, blocks),
         ColumnFamilyDescriptor::new(schema::INDEX, family(memtable / 4)),
         ColumnFamilyDescriptor::new(schema::LINKS, family(memtable / 4)),
+        ColumnFamilyDescriptor::new(schema::PARENTS, family(memtable / 4)),
+        ColumnFamilyDescriptor::new(schema::REFS, family(4 << 20)),
+        ColumnFamilyDescriptor::new(schema::ADDS, family(4 << 20)),
+        ColumnFamilyDescriptor::new(schema::CACHE, family(4 << 20)),
         ColumnFamilyDescriptor::new(schema::KEEP, family(4 << 20)),
         ColumnFamilyDescriptor::new(schema::ROOTS, family(4 << 20)),
         ColumnFamilyDescriptor::new(schema::PEERS, family(4 << 20)),
         ColumnFamilyDescriptor::new(schema::PROVIDERS, family(4 << 20)),
-        ColumnFamilyDescriptor::new(schema::META, family(4 << 20)),
+        ColumnFamilyDescriptor::new(schema::META, meta),
     ]
+}
+
+fn add(value: Option<&[u8]>, more: &rocksdb::MergeOperands) -> Vec<u8> {
+    let mut sums = value.map(schema::Sums::decode).unwrap_or_default();
+    for more in more {
+        sums += schema::Sums::decode(more);
+    }
+    sums.encode()
 }
 
 fn family(cache: &Cache, memtable: usize, memtables: i32) -> Options {
