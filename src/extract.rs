@@ -8,6 +8,8 @@
 //! - Nothing that exists is replaced without `force`. With it, a directory is merged into the one that
 //!   exists, and files and symlinks of the same name are replaced one by one, each atomically; what is
 //!   there as a directory stays one.
+//! - Permissions and times that the tree says are set last, by descriptor; of permissions only the
+//!   nine bits, never setuid, setgid or sticky: strangers chose them.
 //!
 //! Sync: a single file is synced itself. A new tree is synced once as a whole (`syncfs`) before it
 //! gets its name: one sync per file would take minutes for many small files. A file that is merged
@@ -15,6 +17,7 @@
 
 mod error;
 mod file;
+mod metadata;
 mod place;
 mod temp;
 mod tree;
@@ -29,6 +32,7 @@ use temp::Temp;
 pub use tree::MAX_DEPTH;
 use tree::{Tree, check_target};
 
+use crate::unixfs::data::Metadata;
 use crate::unixfs::{Name, Piece};
 
 /// Writes one tree. [`Extractor::finish`] makes it appear; a drop before it leaves nothing behind.
@@ -85,9 +89,17 @@ impl Extractor {
     pub fn accept(&mut self, piece: Piece) -> Result<(), ExtractError> {
         let result = match piece {
             Piece::Data(bytes) => self.data(&bytes),
-            Piece::Dir { name } => self.dir(&name),
-            Piece::File { name, size } => self.file(&name, size),
-            Piece::Symlink { name, target } => self.symlink(&name, &target),
+            Piece::Dir { name, metadata } => self.dir(&name, metadata),
+            Piece::File {
+                name,
+                metadata,
+                size,
+            } => self.file(&name, metadata, size),
+            Piece::Symlink {
+                name,
+                metadata,
+                target,
+            } => self.symlink(&name, metadata, &target),
             Piece::End => self.end(),
         };
         if result.is_err() {
@@ -120,12 +132,12 @@ impl Extractor {
         self.file.as_mut().ok_or(outside)?.write(bytes)
     }
 
-    fn dir(&mut self, name: &Name) -> Result<(), ExtractError> {
+    fn dir(&mut self, name: &Name, metadata: Metadata) -> Result<(), ExtractError> {
         self.before_entry()?;
         if let Some(tree) = &mut self.tree {
-            return tree.enter(name);
+            return tree.enter(name, metadata);
         }
-        self.tree = Some(match self.place.kind() {
+        let tree = match self.place.kind() {
             None => {
                 let temp = Temp::dir(self.place.parent(), self.place.parent_path())?;
                 let tree = Tree::fresh(temp.open_dir(self.place.path())?, self.place.path());
@@ -138,32 +150,39 @@ impl Extractor {
                     path: self.place.path().into(),
                 });
             }
-        });
+        };
+        self.tree = Some(tree.described(metadata));
         Ok(())
     }
 
-    fn file(&mut self, name: &Name, size: u64) -> Result<(), ExtractError> {
+    fn file(&mut self, name: &Name, metadata: Metadata, size: u64) -> Result<(), ExtractError> {
         self.before_entry()?;
-        self.file = Some(if let Some(tree) = &self.tree {
+        let file = if let Some(tree) = &self.tree {
             tree.create(name, size)?
         } else {
             self.place.check_not_a_directory()?;
             OpenFile::root(self.place.parent(), self.place.path(), size)?
-        });
+        };
+        self.file = Some(file.described(metadata));
         Ok(())
     }
 
-    fn symlink(&mut self, name: &Name, target: &Name) -> Result<(), ExtractError> {
+    fn symlink(
+        &mut self,
+        name: &Name,
+        metadata: Metadata,
+        target: &Name,
+    ) -> Result<(), ExtractError> {
         self.before_entry()?;
         let Some(tree) = &self.tree else {
             self.place.check_not_a_directory()?;
             check_target(target, self.place.path())?;
             let subject = Subject::new(self.place.path(), "create");
-            self.root = Some(Temp::symlink(self.place.parent(), target).on(&subject)?);
+            self.root = Some(Temp::symlink(self.place.parent(), target, metadata).on(&subject)?);
             self.phase = Phase::Complete;
             return Ok(());
         };
-        tree.symlink(name, target)
+        tree.symlink(name, target, metadata)
     }
 
     fn end(&mut self) -> Result<(), ExtractError> {

@@ -10,6 +10,7 @@ pub mod layout;
 pub mod list;
 pub mod name;
 pub(crate) mod node;
+pub mod origin;
 pub mod output;
 pub mod profile;
 pub mod read;

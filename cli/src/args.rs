@@ -1,6 +1,7 @@
 //! What can be typed, exactly; the meaning is in `command`. One struct for each verb, in `args/`.
 
 mod content;
+mod described;
 mod plumbing;
 mod swarm;
 

@@ -2,6 +2,7 @@
 
 use std::fmt::Display;
 use std::io::{self, BufWriter, Stdout, Write};
+use std::time::{Duration, UNIX_EPOCH};
 
 use serde::Serialize;
 
@@ -61,6 +62,18 @@ impl Output {
     }
 }
 
+/// Seconds since 1970 as UTC: `2023-11-14T22:13:20Z`; before that and after the year 9999, the seconds.
+pub(crate) fn time(seconds: i64) -> String {
+    const YEAR_10000: u64 = 253_402_300_800;
+    match u64::try_from(seconds) {
+        Ok(since @ ..YEAR_10000) => {
+            let time = UNIX_EPOCH + Duration::from_secs(since);
+            humantime::format_rfc3339_seconds(time).to_string()
+        }
+        _ => format!("@{seconds}"),
+    }
+}
+
 /// A size as people read it: `1.50 GiB`, `12 B`.
 pub(crate) fn size(bytes: u64) -> String {
     const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
@@ -107,6 +120,15 @@ mod tests {
         ] {
             assert_eq!(size(bytes), text);
         }
+    }
+
+    #[test]
+    fn times_are_dates_where_there_are_four_digits_for_the_year() {
+        assert_eq!(time(1_700_000_000), "2023-11-14T22:13:20Z");
+        assert_eq!(time(253_402_300_799), "9999-12-31T23:59:59Z");
+        assert_eq!(time(253_402_300_800), "@253402300800");
+        assert_eq!(time(-1), "@-1");
+        assert_eq!(time(i64::MIN), format!("@{}", i64::MIN));
     }
 
     #[test]

@@ -2,11 +2,13 @@
 
 use std::fs::File;
 use std::io::Write as _;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsFd as _, BorrowedFd};
 use std::path::{Path, PathBuf};
 
 use super::error::{Attempt as _, ExtractError, Subject};
+use super::metadata;
 use super::temp::Temp;
+use crate::unixfs::data::Metadata;
 
 /// A file, and how much of it is still to come.
 #[derive(Debug)]
@@ -15,6 +17,7 @@ pub(super) struct OpenFile {
     /// Its path in the end, for errors.
     path: PathBuf,
     missing: u64,
+    metadata: Metadata,
     fate: Fate,
 }
 
@@ -36,6 +39,7 @@ impl OpenFile {
             file,
             path,
             missing: size,
+            metadata: Metadata::NONE,
             fate: Fate::Named,
         }
     }
@@ -51,6 +55,7 @@ impl OpenFile {
             file,
             path,
             missing: size,
+            metadata: Metadata::NONE,
             fate: Fate::Replaces(temp),
         })
     }
@@ -62,8 +67,15 @@ impl OpenFile {
             file,
             path: path.into(),
             missing: size,
+            metadata: Metadata::NONE,
             fate: Fate::Root(temp),
         })
+    }
+
+    /// The same with this metadata once it is complete.
+    pub(super) const fn described(mut self, metadata: Metadata) -> Self {
+        self.metadata = metadata;
+        self
     }
 
     /// Writes the next bytes: never more than were announced.
@@ -84,6 +96,8 @@ impl OpenFile {
                 reason: "a file is shorter than it said",
             });
         }
+        metadata::restore(self.file.as_fd(), self.metadata)
+            .on(&Subject::new(&self.path, "set permissions and time of"))?;
         let sync = |file: &File| file.sync_all().on(&Subject::new(&self.path, "sync"));
         match self.fate {
             Fate::Named => Ok(None),

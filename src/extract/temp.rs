@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 use std::fs::File;
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
@@ -11,7 +11,9 @@ use rustix::fs::{self, AtFlags, FileType, Mode, OFlags, RenameFlags};
 use rustix::io::{Errno, Result};
 
 use super::error::{Attempt as _, ExtractError, Subject};
+use super::metadata;
 use crate::unixfs::Name;
+use crate::unixfs::data::Metadata;
 
 /// Names that are tried before giving up: of 64 random bits, a second one is never needed.
 const ATTEMPTS: usize = 8;
@@ -38,9 +40,15 @@ impl Temp {
     }
 
     /// A new symlink in `parent`.
-    pub(super) fn symlink(parent: BorrowedFd<'_>, target: &Name) -> Result<Self> {
+    pub(super) fn symlink(
+        parent: BorrowedFd<'_>,
+        target: &Name,
+        metadata: Metadata,
+    ) -> Result<Self> {
         let link = |name: &str| fs::symlinkat(target.as_path(), parent, name);
-        Ok(Self::create(parent, link)?.0)
+        let (temp, ()) = Self::create(parent, link)?;
+        metadata::restore_symlink(parent, Path::new(&temp.name), metadata)?;
+        Ok(temp)
     }
 
     /// A new directory in `parent`, whose path is `path`.
@@ -109,16 +117,22 @@ impl Temp {
 
 impl Temp {
     /// Removes the directory and all in it. The standard library's removal follows no symlink, but
-    /// holds a descriptor per level: a tree too deep for that is made flat first.
+    /// holds a descriptor per level, and needs the permissions that some directories have lost: a
+    /// tree too hard for that is unlocked and made flat first.
     fn remove_tree(&self, path: &Path) -> std::io::Result<()> {
         if std::fs::remove_dir_all(path).is_ok() {
             return Ok(());
         }
+        unlock(self.parent.as_fd(), Path::new(&self.name))?;
         let root = open_dir(self.parent.as_fd(), Path::new(&self.name))?;
         let mut names = subdirectories(&root)?;
+        for name in &names {
+            unlock(root.as_fd(), name)?;
+        }
         while let Some(name) = names.pop() {
             let dir = open_dir(root.as_fd(), &name)?;
             for child in subdirectories(&dir)? {
+                unlock(dir.as_fd(), &child)?;
                 let flat = PathBuf::from(fresh_name());
                 fs::renameat(&dir, &child, &root, &flat)?;
                 names.push(flat);
@@ -145,6 +159,15 @@ impl Drop for Temp {
 pub(super) fn open_dir(parent: BorrowedFd<'_>, name: &Path) -> Result<OwnedFd> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     fs::openat(parent, name, flags, Mode::empty())
+}
+
+/// Gives the owner all permissions on a directory, which may have none; not through a symlink.
+fn unlock(parent: BorrowedFd<'_>, name: &Path) -> Result<()> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let dir = fs::openat(parent, name, flags, Mode::empty())?;
+    // A descriptor without permissions has no `fchmod`; its name under /proc leads to it alone.
+    let path = format!("/proc/self/fd/{}", dir.as_raw_fd());
+    fs::chmod(path, Mode::RWXU)
 }
 
 /// A name that nobody uses.

@@ -1,5 +1,5 @@
 use std::fs;
-use std::os::unix::fs::{MetadataExt as _, symlink};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 use std::path::PathBuf;
 
 use bytes::Bytes;
@@ -7,26 +7,21 @@ use proptest::prelude::*;
 use tempfile::TempDir;
 
 use super::*;
+use crate::unixfs::data::Mtime;
 
 fn dir(name: &str) -> Piece {
-    Piece::Dir { name: name.into() }
+    Piece::dir(name)
 }
 
 fn link(name: &str, target: &str) -> Piece {
-    Piece::Symlink {
-        name: name.into(),
-        target: target.into(),
-    }
+    Piece::symlink(name, target)
 }
 
 /// A whole file.
 fn file(name: &str, data: &'static str) -> [Piece; 3] {
     let size = data.len() as u64;
     [
-        Piece::File {
-            name: name.into(),
-            size,
-        },
+        Piece::file(name, size),
         Piece::Data(Bytes::from_static(data.as_bytes())),
         Piece::End,
     ]
@@ -407,12 +402,114 @@ fn targets_that_no_symlink_can_have_are_refused() {
     yard.assert_unharmed();
 }
 
+fn described(mode: u32, seconds: i64) -> Metadata {
+    Metadata {
+        mode: Some(mode),
+        mtime: Some(Mtime::new(seconds, 500)),
+    }
+}
+
+/// What is on disk: permissions, seconds and nanoseconds.
+fn said(path: &Path) -> (u32, i64, i64) {
+    let on_disk = fs::symlink_metadata(path).unwrap();
+    (
+        on_disk.mode() & 0o7777,
+        on_disk.mtime(),
+        on_disk.mtime_nsec(),
+    )
+}
+
+/// A tree whose directories forbid to write in them, and are older than what is in them.
+fn described_tree() -> Vec<Piece> {
+    vec![
+        Piece::Dir {
+            name: "".into(),
+            metadata: described(0o555, 1000),
+        },
+        Piece::Dir {
+            name: "sub".into(),
+            metadata: described(0o2500, -2000),
+        },
+        Piece::File {
+            name: "file".into(),
+            metadata: described(0o6751, 3000),
+            size: 1,
+        },
+        Piece::Data("x".into()),
+        Piece::End,
+        Piece::Symlink {
+            name: "link".into(),
+            metadata: described(0o777, 4000),
+            target: "/etc/passwd".into(),
+        },
+        Piece::End,
+        Piece::End,
+    ]
+}
+
+#[test]
+fn permissions_and_times_are_restored_but_never_setuid() {
+    let yard = Yard::new();
+    let out = yard.path("out");
+    let before = fs::metadata("/etc/passwd").unwrap().mtime();
+    for force in [false, true] {
+        extract(&out, force, described_tree()).unwrap();
+        assert_eq!(said(&out), (0o555, 1000, 500), "force {force}");
+        assert_eq!(said(&out.join("sub")), (0o500, -2000, 500));
+        assert_eq!(said(&out.join("sub/file")), (0o751, 3000, 500));
+        let (_, seconds, nanos) = said(&out.join("sub/link"));
+        assert_eq!((seconds, nanos), (4000, 500));
+        // To be merged into, and removed by whoever is not root.
+        for dir in ["out", "out/sub"] {
+            fs::set_permissions(yard.path(dir), fs::Permissions::from_mode(0o755)).unwrap();
+        }
+    }
+    assert_eq!(fs::metadata("/etc/passwd").unwrap().mtime(), before);
+}
+
+#[test]
+fn a_single_file_and_a_symlink_get_theirs() {
+    let yard = Yard::new();
+    let pieces = vec![
+        Piece::File {
+            name: "".into(),
+            metadata: described(0o4640, 7),
+            size: 0,
+        },
+        Piece::End,
+    ];
+    extract(&yard.path("out"), false, pieces).unwrap();
+    assert_eq!(said(&yard.path("out")), (0o640, 7, 500));
+    let pieces = vec![Piece::Symlink {
+        name: "".into(),
+        metadata: described(0, 8),
+        target: "outside/file".into(),
+    }];
+    extract(&yard.path("out"), true, pieces).unwrap();
+    assert_eq!(said(&yard.path("out")).1, 8);
+    assert_ne!(said(&yard.path("outside/file")).1, 8);
+}
+
+/// Also whoever is not root can remove what was begun.
+#[test]
+fn a_locked_tree_that_was_begun_goes_away() {
+    let yard = Yard::new();
+    let mut extractor = Extractor::new(&yard.path("out"), false).unwrap();
+    let mut pieces = described_tree();
+    pieces.pop();
+    for piece in pieces {
+        extractor.accept(piece).unwrap();
+    }
+    drop(extractor);
+    assert_eq!(yard.names(), ["outside"]);
+}
+
 fn any_piece() -> impl Strategy<Value = Piece> {
     let name = || prop::sample::select(vec!["", "a", "b", "..", "a/b", "../outside"]);
     let target = prop::sample::select(vec!["../outside", "../outside/file", ".", "b", "/"]);
     prop_oneof![
         1 => name().prop_map(dir),
-        1 => (name(), 0_u64..3).prop_map(|(name, size)| Piece::File { name: name.into(), size }),
+        1 => (name(), 0_u64..3).prop_map(|(name, size)| Piece::file(name, size)),
         1 => Just(Piece::Data("x".into())),
         1 => (name(), target).prop_map(|(name, target)| link(name, target)),
         3 => Just(Piece::End),

@@ -10,8 +10,10 @@ use rustix::io::Errno;
 
 use super::error::{Attempt as _, ExtractError, Subject};
 use super::file::OpenFile;
+use super::metadata;
 use super::temp::{Temp, open_dir};
 use crate::unixfs::Name;
+use crate::unixfs::data::Metadata;
 
 /// Directories inside each other that are written at most. No path on Linux can name more:
 /// `PATH_MAX` is 4,096 bytes, and each takes two.
@@ -29,6 +31,8 @@ pub(super) struct Tree {
     open: VecDeque<OwnedFd>,
     /// The names of all of them below the root.
     names: Vec<Name>,
+    /// What is set when each of them is complete, the root's first.
+    metadata: Vec<Metadata>,
     /// The path of the innermost one, for errors.
     path: PathBuf,
     content: Content,
@@ -59,13 +63,20 @@ impl Tree {
             root,
             open: VecDeque::new(),
             names: Vec::new(),
+            metadata: vec![Metadata::NONE],
             path: path.into(),
             content,
         }
     }
 
+    /// The same, whose root gets this metadata once it is complete.
+    pub(super) fn described(mut self, metadata: Metadata) -> Self {
+        self.metadata[0] = metadata;
+        self
+    }
+
     /// Makes a directory in the innermost one, and goes into it.
-    pub(super) fn enter(&mut self, name: &Name) -> Result<(), ExtractError> {
+    pub(super) fn enter(&mut self, name: &Name, metadata: Metadata) -> Result<(), ExtractError> {
         let path = self.child(name)?;
         if self.names.len() >= MAX_DEPTH {
             return Err(ExtractError::TooDeep {
@@ -81,12 +92,17 @@ impl Tree {
         let opened = open_dir(dir, name.as_path()).on(&Subject::new(&path, "open"))?;
         self.keep(opened);
         self.names.push(name.clone());
+        self.metadata.push(metadata);
         self.path = path;
         Ok(())
     }
 
-    /// Goes back up; `false` if the innermost directory was the root.
+    /// Goes back up; `false` if the innermost directory was the root. Only now, with all that is in
+    /// it, does a directory get its time, and permissions that might forbid to write in it.
     pub(super) fn leave(&mut self) -> Result<bool, ExtractError> {
+        let metadata = self.metadata.pop().unwrap_or_default();
+        metadata::restore(self.innermost(), metadata)
+            .on(&Subject::new(&self.path, "set permissions and time of"))?;
         if self.names.pop().is_none() {
             return Ok(false);
         }
@@ -112,17 +128,24 @@ impl Tree {
     }
 
     /// Creates a symlink in the innermost directory. Nothing is ever opened through it.
-    pub(super) fn symlink(&self, name: &Name, target: &Name) -> Result<(), ExtractError> {
+    pub(super) fn symlink(
+        &self,
+        name: &Name,
+        target: &Name,
+        metadata: Metadata,
+    ) -> Result<(), ExtractError> {
         let path = self.child(name)?;
         check_target(target, &path)?;
         let dir = self.innermost();
         if self.content == Content::Merged {
-            let temp = Temp::symlink(dir, target).on(&Subject::new(&path, "create"))?;
+            let temp = Temp::symlink(dir, target, metadata).on(&Subject::new(&path, "create"))?;
             return temp
                 .publish(name.as_path(), true)
                 .on(&Subject::new(&path, "replace"));
         }
-        named(fs::symlinkat(target.as_path(), dir, name.as_path()), &path)
+        named(fs::symlinkat(target.as_path(), dir, name.as_path()), &path)?;
+        metadata::restore_symlink(dir, name.as_path(), metadata)
+            .on(&Subject::new(&path, "set the time of"))
     }
 
     /// Writes everything back to disk.

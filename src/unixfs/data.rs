@@ -9,8 +9,12 @@
 //! 1 Type  2 Data  3 filesize  4 blocksizes*  5 hashType  6 fanout  7 mode  8 mtime{1 s, 2 ns}
 //! ```
 
+mod metadata;
+
 use bytes::Bytes;
 use prost::Message;
+
+pub use metadata::{Metadata, Mtime};
 
 /// What a node is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -64,15 +68,6 @@ impl Kind {
             _ => return None,
         })
     }
-}
-
-/// A time of last change.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Mtime {
-    /// Seconds since the Unix epoch; negative before it.
-    pub seconds: i64,
-    /// Nanoseconds of the second, below 10⁹; absent for none.
-    pub nanos: Option<u32>,
 }
 
 /// A decoded message. `None` means that the field is not there, which is not the same bytes as zero.
@@ -207,6 +202,22 @@ impl Data {
         Self {
             data: Some(target),
             ..Self::new(Kind::Symlink)
+        }
+    }
+
+    /// The same with this metadata, in place of what it had.
+    #[must_use]
+    pub const fn with(mut self, metadata: Metadata) -> Self {
+        (self.mode, self.mtime) = (metadata.mode, metadata.mtime);
+        self
+    }
+
+    /// Permissions and time of last change, where it has them.
+    #[must_use]
+    pub const fn metadata(&self) -> Metadata {
+        Metadata {
+            mode: self.mode,
+            mtime: self.mtime,
         }
     }
 

@@ -1,35 +1,34 @@
 //! Writing a directory: one node, or a HAMT where that would be too large (IPIP-499).
 
-use super::data::{Data, Kind};
+use super::data::{Data, Kind, Metadata};
 use super::hamt;
 use super::output::{BuildError, Output};
 use super::profile::{Estimate, Profile};
 use crate::dag::Link;
-use crate::dag::pb::{Node, link_field_size};
-
-/// What a directory's node takes beside its links: tag and length, then the two bytes of UnixFS that
-/// say "directory".
-const FRAME: u64 = 4;
+use crate::dag::pb::{Node, link_field_size, varint_size};
 
 /// Makes a directory of `links`, which are sorted by the bytes of their names, no two the same, and
-/// puts its nodes. The link that comes back has no name.
+/// puts its nodes. Its root says `metadata`. The link that comes back has no name.
 pub fn build(
     output: &mut Output<'_>,
     profile: &Profile,
+    metadata: Metadata,
     links: Vec<Link>,
 ) -> Result<Link, BuildError> {
-    if is_large(profile, &links) {
-        return hamt::build(output, profile.version, profile.hamt_fanout, links);
+    let data = Data::new(Kind::Directory).with(metadata).encode();
+    if is_large(profile, data.len(), &links) {
+        return hamt::build(output, profile, metadata, links);
     }
     let node = Node {
         links,
-        data: Some(Data::new(Kind::Directory).encode()),
+        data: Some(data),
     };
     output.node(profile.version, &node)
 }
 
-/// A directory of exactly the threshold's size is still one node.
-fn is_large(profile: &Profile, links: &[Link]) -> bool {
+/// Whether a directory with `data` bytes of UnixFS needs more than one node: one of exactly the
+/// threshold's size does not.
+fn is_large(profile: &Profile, data: usize, links: &[Link]) -> bool {
     let size: u64 = match profile.hamt_estimate {
         Estimate::Links => links
             .iter()
@@ -37,7 +36,9 @@ fn is_large(profile: &Profile, links: &[Link]) -> bool {
             .sum(),
         Estimate::Block => {
             let field = |link: &Link| link_field_size(&link.cid, &link.name, link.tsize) as u64;
-            FRAME + links.iter().map(field).sum::<u64>()
+            // The data's tag and length are bytes of the block, too.
+            let frame = 1 + varint_size(data as u64) + data;
+            frame as u64 + links.iter().map(field).sum::<u64>()
         }
     };
     size > profile.hamt_threshold
@@ -77,13 +78,15 @@ mod tests {
     fn a_directory_is_sharded_above_the_threshold_and_not_at_it() {
         let mut links = vec![link(11, Version::V1, 1); 4765];
         links.push(link(21, Version::V1, 1));
-        assert!(!is_large(&Profile::V1_2025, &links));
+        assert!(!is_large(&Profile::V1_2025, 2, &links));
         links[4765] = link(22, Version::V1, 1);
-        assert!(is_large(&Profile::V1_2025, &links));
+        assert!(is_large(&Profile::V1_2025, 2, &links));
+        links[4765] = link(21, Version::V1, 1);
+        assert!(is_large(&Profile::V1_2025, 3, &links), "metadata counts");
 
         let mut links = vec![link(30, Version::V0, 1); 4096];
-        assert!(!is_large(&Profile::V0_2015, &links));
+        assert!(!is_large(&Profile::V0_2015, 2, &links));
         links[0] = link(31, Version::V0, 1);
-        assert!(is_large(&Profile::V0_2015, &links));
+        assert!(is_large(&Profile::V0_2015, 2, &links));
     }
 }

@@ -3,7 +3,9 @@
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+use super::data::Metadata;
 use super::name::Name;
+use super::origin::Origin;
 
 /// One step of a depth-first walk over a tree that is to be added. `F` is an open file.
 #[derive(Debug)]
@@ -12,11 +14,17 @@ pub enum Entry<F> {
     Dir {
         /// Its name.
         name: Name,
+        /// What its node says of it.
+        metadata: Metadata,
     },
     /// A file.
     File {
         /// Its name.
         name: Name,
+        /// What its root says of it: not if that is a raw leaf, which has no place for it.
+        metadata: Metadata,
+        /// Where its bytes lie, if that is known.
+        origin: Option<Origin>,
         /// Where its bytes are read from, once and to the end.
         content: F,
     },
@@ -24,11 +32,42 @@ pub enum Entry<F> {
     Symlink {
         /// Its name.
         name: Name,
+        /// What its node says of it.
+        metadata: Metadata,
         /// Where it points, as stored on disk.
         target: Name,
     },
     /// The innermost open directory is complete.
     End,
+}
+
+impl<F> Entry<F> {
+    /// The beginning of a directory without metadata.
+    pub fn dir(name: impl Into<Name>) -> Self {
+        Self::Dir {
+            name: name.into(),
+            metadata: Metadata::NONE,
+        }
+    }
+
+    /// A file without metadata or a known place.
+    pub fn file(name: impl Into<Name>, content: F) -> Self {
+        Self::File {
+            name: name.into(),
+            metadata: Metadata::NONE,
+            origin: None,
+            content,
+        }
+    }
+
+    /// A symbolic link without metadata.
+    pub fn symlink(name: impl Into<Name>, target: impl Into<Name>) -> Self {
+        Self::Symlink {
+            name: name.into(),
+            metadata: Metadata::NONE,
+            target: target.into(),
+        }
+    }
 }
 
 /// One step of a tree that is written out, with its files' bytes in order.
@@ -39,11 +78,17 @@ pub enum Piece {
     Dir {
         /// Its name; the root's is empty.
         name: Name,
+        /// What its node says of it.
+        #[serde(default, skip_serializing_if = "Metadata::is_none")]
+        metadata: Metadata,
     },
     /// A file begins: [`Piece::Data`] of `size` bytes in all, then [`Piece::End`].
     File {
         /// Its name; the root's is empty.
         name: Name,
+        /// What its root says of it.
+        #[serde(default, skip_serializing_if = "Metadata::is_none")]
+        metadata: Metadata,
         /// Its size in bytes.
         size: u64,
     },
@@ -54,9 +99,40 @@ pub enum Piece {
     Symlink {
         /// Its name; the root's is empty.
         name: Name,
+        /// What its node says of it.
+        #[serde(default, skip_serializing_if = "Metadata::is_none")]
+        metadata: Metadata,
         /// Where it points.
         target: Name,
     },
     /// The open file, or else the innermost open directory, is complete.
     End,
+}
+
+impl Piece {
+    /// The beginning of a directory without metadata.
+    pub fn dir(name: impl Into<Name>) -> Self {
+        Self::Dir {
+            name: name.into(),
+            metadata: Metadata::NONE,
+        }
+    }
+
+    /// The beginning of a file of `size` bytes without metadata.
+    pub fn file(name: impl Into<Name>, size: u64) -> Self {
+        Self::File {
+            name: name.into(),
+            metadata: Metadata::NONE,
+            size,
+        }
+    }
+
+    /// A symbolic link without metadata.
+    pub fn symlink(name: impl Into<Name>, target: impl Into<Name>) -> Self {
+        Self::Symlink {
+            name: name.into(),
+            metadata: Metadata::NONE,
+            target: target.into(),
+        }
+    }
 }

@@ -44,11 +44,13 @@ fn emit<E: From<SourceError>>(
 ) -> Result<(), E> {
     let dag = |error: DagError| E::from(error.into());
     let node = Node::decode(block).map_err(dag)?;
+    let metadata = node.metadata();
     match (node.kind(), &node) {
         (Kind::File | Kind::Raw, _) => {
             let reader = Reader::of_block(stack.source(), block, Range::default()).map_err(dag)?;
             sink(Piece::File {
                 name,
+                metadata,
                 size: reader.size(),
             })?;
             for bytes in reader {
@@ -59,10 +61,11 @@ fn emit<E: From<SourceError>>(
         (Kind::Directory | Kind::HamtShard, _) => {
             let level = Level::open(stack.source(), block).map_err(dag)?;
             stack.push(block.cid(), level).map_err(dag)?;
-            sink(Piece::Dir { name })
+            sink(Piece::Dir { name, metadata })
         }
         (Kind::Symlink, Node::Pb { data, .. }) => sink(Piece::Symlink {
             name,
+            metadata,
             target: data.target().to_vec().into(),
         }),
         (Kind::Symlink | Kind::Metadata, _) => Err(dag(

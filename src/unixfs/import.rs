@@ -24,7 +24,7 @@ use crossbeam_channel as channel;
 
 use self::batch::{Hashed, Raw};
 use self::collect::Collector;
-use super::data::Kind;
+use super::data::{Kind, Metadata};
 use super::entry::Entry;
 use super::name::{Name, UnsafeName};
 use super::output::{BuildError, Output, WRITE_BATCH};
@@ -43,10 +43,12 @@ const MAX_DIRS: usize = MAX_DEPTH - 1;
 /// What a tree becomes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ImportOptions {
-    /// Every choice that changes CIDs, but for the next two.
+    /// Every choice that changes CIDs, but for the next three.
     pub profile: Profile,
     /// Whether to put everything into one directory more, so that the names at the top are kept.
     pub wrap: bool,
+    /// What the node of that directory says of it.
+    pub wrapper: Metadata,
     /// Whether to add directories without entries; one at the top always is.
     pub empty_dirs: bool,
     /// Bytes of chunks in flight. It cannot be less than a write batch and two chunks.
@@ -58,6 +60,7 @@ impl Default for ImportOptions {
         Self {
             profile: Profile::default(),
             wrap: false,
+            wrapper: Metadata::NONE,
             empty_dirs: true,
             memory: 64 << 20,
         }

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::data::{Data, DataError, Kind};
+use super::data::{Data, DataError, Kind, Metadata};
 use crate::block::Block;
 use crate::cid::{Cid, Codec};
 use crate::dag::{DagError, pb};
@@ -45,6 +45,14 @@ impl Node {
         match self {
             Self::Raw(_) => Kind::File,
             Self::Pb { data, .. } => data.kind,
+        }
+    }
+
+    /// Permissions and time of last change, where they are stored; a raw block has no place for them.
+    pub(crate) const fn metadata(&self) -> Metadata {
+        match self {
+            Self::Raw(_) => Metadata::NONE,
+            Self::Pb { data, .. } => data.metadata(),
         }
     }
 

@@ -4,6 +4,7 @@
 //! it is its turn. What cannot be added (sockets, pipes, devices) is an error that names it, never
 //! left out in silence.
 
+mod described;
 mod open;
 mod walk;
 
@@ -11,6 +12,7 @@ use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
+pub use described::Described;
 pub use walk::Walk;
 
 use super::entry::Entry;
@@ -22,6 +24,8 @@ pub struct SourceOptions {
     pub hidden: bool,
     /// Whether to add what symlinks lead to, in place of the symlinks.
     pub dereference_symlinks: bool,
+    /// What is stored of permissions and times.
+    pub described: Described,
 }
 
 /// Why a tree could not be read.

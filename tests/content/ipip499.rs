@@ -143,13 +143,10 @@ fn check(edges: &Edges) {
 
 /// The CID of a directory whose files have one byte, `x`.
 fn directory(options: &ImportOptions, names: &BTreeSet<String>) -> String {
-    let files = names.iter().map(|name| {
-        Ok(Entry::File {
-            name: name.as_str().into(),
-            content: "x".as_bytes(),
-        })
-    });
-    let begin = [Ok(Entry::Dir { name: "dir".into() })];
+    let files = names
+        .iter()
+        .map(|name| Ok(Entry::file(name.as_str(), "x".as_bytes())));
+    let begin = [Ok(Entry::dir("dir"))];
     only(
         options,
         begin.into_iter().chain(files).chain([Ok(Entry::End)]),

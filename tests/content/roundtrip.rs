@@ -18,7 +18,7 @@ use store::unixfs::import::{ImportOptions, import};
 use store::unixfs::list::Entries;
 use store::unixfs::profile::{Estimate, Profile};
 use store::unixfs::read::{Range, Reader, Stat, stat};
-use store::unixfs::source::{self, SourceOptions};
+use store::unixfs::source::{self, Described, SourceOptions};
 use store::unixfs::{Entry, Name};
 
 use crate::fixture::{Dag, noise};
@@ -79,16 +79,10 @@ fn any_profile() -> impl Strategy<Value = Profile> {
 fn entries(name: &Name, tree: &Tree, out: &mut Vec<Entry<Cursor<Vec<u8>>>>) {
     let name = name.clone();
     match tree {
-        Tree::File(bytes) => out.push(Entry::File {
-            name,
-            content: Cursor::new(bytes.clone()),
-        }),
-        Tree::Symlink(target) => out.push(Entry::Symlink {
-            name,
-            target: target.clone(),
-        }),
+        Tree::File(bytes) => out.push(Entry::file(name, Cursor::new(bytes.clone()))),
+        Tree::Symlink(target) => out.push(Entry::symlink(name, target.clone())),
         Tree::Dir(children) => {
-            out.push(Entry::Dir { name });
+            out.push(Entry::dir(name));
             for (name, child) in children {
                 entries(name, child, out);
             }
@@ -108,6 +102,20 @@ fn add(dag: &Dag, tree: &Tree, profile: Profile) -> Cid {
     let mut added = import(Some(&dag.store), &options, steps, &|_| ()).unwrap();
     assert_eq!(added.len(), 1);
     added.remove(0).cid
+}
+
+fn add_from_disk(dag: &Dag, path: &Path, profile: Profile, described: Described) -> Cid {
+    let everything = SourceOptions {
+        hidden: true,
+        described,
+        ..SourceOptions::default()
+    };
+    let steps = source::walk(&[path.to_owned()], &everything);
+    let options = ImportOptions {
+        profile,
+        ..ImportOptions::default()
+    };
+    import(Some(&dag.store), &options, steps, &|_| ()).unwrap()[0].cid
 }
 
 fn get(dag: &Dag, root: &Cid, out: &Path) {
@@ -139,7 +147,7 @@ fn on_disk(path: &Path) -> Tree {
 /// Every path of the tree leads to what is there.
 fn assert_reachable(dag: &Dag, target: &Target, tree: &Tree) {
     let cid = resolve(dag, target).unwrap();
-    let Stat { kind, size } = stat(dag, &cid).unwrap();
+    let Stat { kind, size, .. } = stat(dag, &cid).unwrap();
     match tree {
         Tree::File(bytes) => assert_eq!((kind, size), (Kind::File, bytes.len() as u64)),
         Tree::Symlink(name) => {
@@ -175,11 +183,17 @@ proptest! {
         assert_reachable(&dag, &root.into(), &tree);
 
         // What came back is added from the disk: the same CID.
-        let everything = SourceOptions { hidden: true, dereference_symlinks: false };
-        let steps = source::walk(std::slice::from_ref(&out), &everything);
-        let options = ImportOptions { profile, ..ImportOptions::default() };
-        let again = import(None, &options, steps, &|_| ()).unwrap();
-        prop_assert_eq!(again[0].cid, root);
+        prop_assert_eq!(add_from_disk(&dag, &out, profile, Described::default()), root);
+
+        // With permissions and times, which come back as well: the CID says so.
+        let described = Described { preserve_mode: true, preserve_mtime: true, ..Described::default() };
+        let profile = Profile { raw_leaves: false, ..profile };
+        let root = add_from_disk(&dag, &out, profile, described);
+        let third = yard.path().join("third");
+        get(&dag, &root, &third);
+        fs::remove_dir_all(&out).or_else(|_| fs::remove_file(&out)).unwrap();
+        fs::rename(third, &out).unwrap();
+        prop_assert_eq!(add_from_disk(&dag, &out, profile, described), root);
     }
 
     /// A DAG is whole, and is not when any of its blocks is gone.

@@ -10,13 +10,14 @@ use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use store::Cid;
 use store::unixfs::Entry;
+use store::unixfs::data::{Metadata, Mtime};
 use store::unixfs::import::{ImportOptions, import};
 use store::unixfs::profile::Profile;
 use store::unixfs::source::{SourceError, SourceOptions, walk};
 use tempfile::TempDir;
 
 /// The cases that wait for flags of the next issue.
-const LEFT: [&str; 18] = [
+const LEFT: [&str; 15] = [
     "chunker rabin",
     "chunker rabin-min-avg-max",
     "chunker buzhash",
@@ -29,16 +30,13 @@ const LEFT: [&str; 18] = [
     "sha2-512",
     "sha3-256",
     "max file links 16",
-    "mode",
-    "mtime",
-    "mode and mtime with nanoseconds",
     "inline small",
     "inline limit 64",
     "HAMT fanout 16",
 ];
 
 /// All but those.
-const CHECKED: usize = 81;
+const CHECKED: usize = 84;
 
 type Content = Box<dyn Read + Send>;
 type Source = Result<Entry<Content>, SourceError>;
@@ -116,6 +114,7 @@ fn options(case: &Case) -> Option<(ImportOptions, SourceOptions)> {
     };
     let mut source = SourceOptions::default();
     let (mut wrap, mut empty_dirs) = (false, true);
+    let mut described = Metadata::NONE;
     for arg in &case.args {
         match arg.split_once('=').unwrap_or((arg, "true")) {
             ("--chunker", chunker) => profile.chunker = chunker.parse().ok()?,
@@ -123,9 +122,23 @@ fn options(case: &Case) -> Option<(ImportOptions, SourceOptions)> {
             ("--empty-dirs", on) => empty_dirs = on.parse().unwrap(),
             ("--hidden", on) => source.hidden = on.parse().unwrap(),
             ("--dereference-symlinks", on) => source.dereference_symlinks = on.parse().unwrap(),
+            ("--mode", mode) => {
+                described.mode = Some(u32::from_str_radix(mode, 8).unwrap());
+                profile.raw_leaves = false;
+            }
+            ("--mtime", seconds) => {
+                described.mtime = Some(Mtime::new(seconds.parse().unwrap(), 0));
+                profile.raw_leaves = false;
+            }
+            ("--mtime-nsecs", nanos) => {
+                described.mtime.as_mut().unwrap().nanos = Some(nanos.parse().unwrap());
+            }
+            // Only where the others imply it.
+            ("--raw-leaves", "false") if case.args.len() > 1 => {}
             _ => return None,
         }
     }
+    source.described.given = described;
     Some((
         ImportOptions {
             profile,
@@ -146,7 +159,13 @@ fn add(case: &Case, options: &ImportOptions, source: SourceOptions) -> Cid {
     ] = case.input.as_slice()
         && path.is_empty()
     {
-        return hash(options, "input", content(seed, *size));
+        let file = Entry::File {
+            name: "input".into(),
+            metadata: source.described.of_nothing(),
+            origin: None,
+            content: content(seed, *size),
+        };
+        return only(options, [Ok(file)].into_iter());
     }
     if case
         .input
@@ -166,14 +185,7 @@ fn add(case: &Case, options: &ImportOptions, source: SourceOptions) -> Cid {
 
 /// The CID of one file.
 pub(crate) fn hash(options: &ImportOptions, name: &str, content: impl Read + Send) -> Cid {
-    only(
-        options,
-        [Ok(Entry::File {
-            name: name.into(),
-            content,
-        })]
-        .into_iter(),
-    )
+    only(options, [Ok(Entry::file(name, content))].into_iter())
 }
 
 /// The CID of the one thing that `entries` are.
@@ -201,19 +213,12 @@ fn make(path: &Path, what: &What) {
 
 /// The entries of the directory `input` that has these files.
 fn streamed(items: &[Input]) -> Vec<Source> {
-    let mut entries = vec![Ok(Entry::Dir {
-        name: "input".into(),
-    })];
+    let mut entries = vec![Ok(Entry::dir("input"))];
     let mut open: Vec<&str> = Vec::new();
     let mut sorted: Vec<&Input> = items.iter().collect();
     sorted.sort_unstable_by_key(|item| &item.path);
     for item in sorted {
-        let file = |name: &str, seed: &str, size| {
-            Ok(Entry::File {
-                name: name.into(),
-                content: content(seed, size),
-            })
-        };
+        let file = |name: &str, seed: &str, size| Ok(Entry::file(name, content(seed, size)));
         let (dirs, name) = match &item.what {
             What::Many { .. } => (item.path.as_str(), ""),
             _ => item.path.rsplit_once('/').unwrap(),
@@ -221,11 +226,7 @@ fn streamed(items: &[Input]) -> Vec<Source> {
         let dirs: Vec<&str> = dirs.split('/').collect();
         let shared = open.iter().zip(&dirs).take_while(|(a, b)| a == b).count();
         entries.extend(open.drain(shared..).map(|_| Ok(Entry::End)));
-        entries.extend(
-            dirs[shared..]
-                .iter()
-                .map(|&dir| Ok(Entry::Dir { name: dir.into() })),
-        );
+        entries.extend(dirs[shared..].iter().map(|&dir| Ok(Entry::dir(dir))));
         open = dirs;
         match &item.what {
             What::File { seed, size } => entries.push(file(name, seed, *size)),

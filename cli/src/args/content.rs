@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use store_config::{ByteSize, Duration};
 
+use super::described::Described;
 use super::swarm::Network;
 
 /// Add files and directories, and print their CIDs
@@ -37,6 +38,8 @@ pub(crate) struct Add {
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true)]
     #[arg(default_value_t = false, default_missing_value = "true", action = clap::ArgAction::Set)]
     pub(crate) dereference_symlinks: bool,
+    #[command(flatten)]
+    pub(crate) described: Described,
     /// Print the CIDs and store nothing
     #[arg(short = 'n', long)]
     pub(crate) only_hash: bool,

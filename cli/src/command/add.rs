@@ -28,10 +28,12 @@ pub(crate) fn run(args: Add, context: &mut Context) -> Result<(), Error> {
     let options = SourceOptions {
         hidden: args.hidden,
         dereference_symlinks: args.dereference_symlinks,
+        described: args.described.options()?,
     };
     let request = Request::Add(AddOptions {
         shape,
         wrap: args.wrap,
+        wrapper: options.described.of_nothing(),
         empty_dirs: args.empty_dirs,
         only_hash: args.only_hash,
         no_pin: args.no_pin,
@@ -67,6 +69,7 @@ fn shape(args: &Add) -> Result<Shape, Error> {
     let shape = Shape {
         profile: args.profile.clone(),
         chunker: args.chunker.clone(),
+        described: args.described.options()?.is_some(),
     };
     match shape.profile() {
         Ok(_) => Ok(shape),
@@ -157,8 +160,8 @@ fn send(
     total: &Total,
 ) -> Result<(), Error> {
     let sent = match input {
-        Input::File(file) => sender.send_step(&nameless(), Some(file.as_fd())),
-        Input::Stdin { near, far } => match pass_on(&mut sender, near, far) {
+        Input::File(file) => sender.send_step(&nameless(&options), Some(file.as_fd())),
+        Input::Stdin { near, far } => match pass_on(&mut sender, &nameless(&options), near, far) {
             Ok(sent) => sent,
             Err(error) => {
                 let error = Error::io("read standard input")(error);
@@ -202,9 +205,10 @@ fn send(
 }
 
 /// A file of no name, which standard input is.
-fn nameless() -> Step {
+fn nameless(options: &SourceOptions) -> Step {
     Step::File {
         name: Name::default(),
+        metadata: options.described.of_nothing(),
         size: None,
     }
 }
@@ -213,10 +217,11 @@ fn nameless() -> Step {
 /// before it is. The inner result is that of the conversation.
 fn pass_on(
     sender: &mut Sender,
+    nameless: &Step,
     mut near: UnixStream,
     far: UnixStream,
 ) -> io::Result<Result<(), ClientError>> {
-    if let Err(error) = sender.send_step(&nameless(), Some(far.as_fd())) {
+    if let Err(error) = sender.send_step(nameless, Some(far.as_fd())) {
         return Ok(Err(error));
     }
     drop(far);
@@ -242,16 +247,37 @@ fn refuse(sender: &mut Sender, error: &Error) {
 
 fn step(entry: Entry<File>) -> (Step, Option<File>) {
     match entry {
-        Entry::Dir { name } => (Step::Dir { name }, None),
-        Entry::File { name, content } => {
+        Entry::Dir { name, metadata } => (Step::Dir { name, metadata }, None),
+        Entry::File {
+            name,
+            metadata,
+            content,
+            ..
+        } => {
             let size = content
                 .metadata()
                 .ok()
                 .filter(Metadata::is_file)
                 .map(|meta| meta.len());
-            (Step::File { name, size }, Some(content))
+            let step = Step::File {
+                name,
+                metadata,
+                size,
+            };
+            (step, Some(content))
         }
-        Entry::Symlink { name, target } => (Step::Symlink { name, target }, None),
+        Entry::Symlink {
+            name,
+            metadata,
+            target,
+        } => (
+            Step::Symlink {
+                name,
+                metadata,
+                target,
+            },
+            None,
+        ),
         Entry::End => (Step::End, None),
     }
 }

@@ -17,10 +17,24 @@ pub(crate) fn run(args: &Ls, context: &mut Context) -> Result<(), Error> {
     let mut conversation = Conversation::open(context, Some(&args.network), &request, "listing")?;
     while let Some(answer) = conversation.next()? {
         if let Answer::Item(Item::Entry(entry)) = answer {
+            let line = if args.long { long } else { line };
             context.output.result(&entry, line)?;
         }
     }
     Ok(())
+}
+
+/// The same with permissions and time, where they are stored.
+fn long(entry: &DirEntry) -> String {
+    let mode = entry
+        .metadata
+        .mode
+        .map_or_else(|| "-".into(), |mode| format!("{mode:04o}"));
+    let mtime = entry
+        .metadata
+        .mtime
+        .map_or_else(|| "-".into(), |mtime| output::time(mtime.seconds));
+    format!("{mode:>4}  {mtime:>20}  {}", line(entry))
 }
 
 /// A directory's name ends in `/`, a symlink's in `@`, where the kind is known.

@@ -13,7 +13,8 @@ use std::time::Duration;
 use libp2p::{Multiaddr, PeerId};
 use serde::{Deserialize, Serialize};
 use store::Cid;
-use store::unixfs::{Name, Piece, data};
+use store::unixfs::data::{self, Metadata};
+use store::unixfs::{Name, Piece};
 
 pub use self::add::{AddOptions, Added, Shape, ShapeError, Step};
 
@@ -288,6 +289,9 @@ pub struct DirEntry {
     pub kind: Option<Kind>,
     /// Bytes of the file or of the symlink's target; only with [`Ls::resolve`].
     pub size: Option<u64>,
+    /// Permissions and time, where they are stored; only with [`Ls::resolve`].
+    #[serde(flatten)]
+    pub metadata: Metadata,
 }
 
 /// A pin.

@@ -7,7 +7,7 @@ use libp2p::identity::Keypair;
 use store::repo::{Repo, RepoOptions};
 use store::unixfs::export::export;
 use store::unixfs::import::{ImportOptions, import};
-use store::unixfs::{Entry, Name, Piece};
+use store::unixfs::{Entry, Piece};
 use tempfile::TempDir;
 
 use super::*;
@@ -78,10 +78,7 @@ fn add(node: &Node, size: u64) -> Cid {
         left: size,
         state: 1,
     };
-    let entry = Entry::File {
-        name: Name::from("file"),
-        content,
-    };
+    let entry = Entry::file("file", content);
     let blocks: &dyn Blockstore = &**node.repo.blocks();
     let steps = std::iter::once(Ok(entry));
     let added = import(Some(blocks), &ImportOptions::default(), steps, &|_| ()).unwrap();

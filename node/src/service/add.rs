@@ -57,6 +57,7 @@ impl Service {
         let mut import = ImportOptions {
             profile,
             wrap: options.wrap,
+            wrapper: options.wrapper,
             empty_dirs: options.empty_dirs,
             ..ImportOptions::default()
         };
@@ -145,12 +146,17 @@ impl Iterator for Steps<'_> {
             (Step::Failed { message }, None) => {
                 return Some(Err(self.refuse(failure(FailureKind::Error, message))));
             }
-            (Step::File { name, .. }, Some(descriptor)) => {
+            (Step::File { name, metadata, .. }, Some(descriptor)) => {
                 let content = Content {
                     file: descriptor.into(),
                     speaker: self.speaker.clone(),
                 };
-                Entry::File { name, content }
+                Entry::File {
+                    name,
+                    metadata,
+                    origin: None,
+                    content,
+                }
             }
             (Step::File { .. }, None) => {
                 return Some(Err(self.misuse("a file was announced and not passed on")));
@@ -158,8 +164,19 @@ impl Iterator for Steps<'_> {
             (_, Some(_)) => {
                 return Some(Err(self.misuse("a file was passed on and not announced")));
             }
-            (Step::Dir { name }, None) => Entry::Dir { name },
-            (Step::Symlink { name, target }, None) => Entry::Symlink { name, target },
+            (Step::Dir { name, metadata }, None) => Entry::Dir { name, metadata },
+            (
+                Step::Symlink {
+                    name,
+                    metadata,
+                    target,
+                },
+                None,
+            ) => Entry::Symlink {
+                name,
+                metadata,
+                target,
+            },
             (Step::End, None) => Entry::End,
         };
         Some(Ok(entry))

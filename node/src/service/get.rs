@@ -6,6 +6,7 @@ use store::blockstore::Blockstore;
 use store::cid::Codec;
 use store::dag::path::resolve;
 use store::dag::{self, BlockSource};
+use store::unixfs::data::Metadata;
 use store::unixfs::export::export;
 use store::unixfs::list::{self, Entries};
 use store::unixfs::read::{Range, Reader, Stat};
@@ -146,15 +147,16 @@ fn describe(
     batch
         .into_iter()
         .map(|list::DirEntry { name, cid, tsize }| {
-            let (kind, size) = match (resolve, is_node(&cid)) {
-                (false, _) => (None, None),
+            let (kind, size, metadata) = match (resolve, is_node(&cid)) {
+                (false, _) => (None, None, Metadata::NONE),
                 // A raw leaf is all of its file, and has nothing below it.
-                (true, false) => (Some(Kind::File), Some(tsize)),
+                (true, false) => (Some(Kind::File), Some(tsize), Metadata::NONE),
                 (true, true) => {
                     let block = blocks.next().expect("one block for one CID");
                     let stat = Stat::of_block(&block)?;
                     let kind = kind(stat.kind, &cid)?;
-                    (Some(kind), (kind != Kind::Directory).then_some(stat.size))
+                    let size = (kind != Kind::Directory).then_some(stat.size);
+                    (Some(kind), size, stat.metadata)
                 }
             };
             Ok(DirEntry {
@@ -163,6 +165,7 @@ fn describe(
                 tsize,
                 kind,
                 size,
+                metadata,
             })
         })
         .collect()

@@ -6,6 +6,7 @@ use std::os::fd::AsFd;
 use std::path::Path;
 use std::time::Duration;
 
+use store::unixfs::data::Metadata;
 use store::unixfs::{Name, Piece};
 
 use super::*;
@@ -39,8 +40,10 @@ fn options() -> AddOptions {
         shape: Shape {
             profile: "unixfs-v1-2025".into(),
             chunker: Some("size-1024".into()),
+            ..Shape::default()
         },
         wrap: false,
+        wrapper: Metadata::NONE,
         empty_dirs: true,
         only_hash: false,
         no_pin: false,
@@ -89,36 +92,13 @@ fn add_tree(host: &Host, options: AddOptions, bytes: &[u8]) -> Vec<Event> {
     let mut client = host.client().unwrap();
     client.send(&Request::Add(options)).unwrap();
     let file = file_of(bytes);
+    client.send_step(&Step::dir("tree"), None).unwrap();
     client
-        .send_step(&Step::Dir { name: name("tree") }, None)
+        .send_step(&Step::file("a"), Some(file.as_fd()))
         .unwrap();
-    client
-        .send_step(
-            &Step::File {
-                name: name("a"),
-                size: None,
-            },
-            Some(file.as_fd()),
-        )
-        .unwrap();
-    client
-        .send_step(
-            &Step::Dir {
-                name: name("empty"),
-            },
-            None,
-        )
-        .unwrap();
+    client.send_step(&Step::dir("empty"), None).unwrap();
     client.send_step(&Step::End, None).unwrap();
-    client
-        .send_step(
-            &Step::Symlink {
-                name: name("link"),
-                target: name("a"),
-            },
-            None,
-        )
-        .unwrap();
+    client.send_step(&Step::symlink("link", "a"), None).unwrap();
     client.send_step(&Step::End, None).unwrap();
     client.send_step(&Step::Finish, None).unwrap();
     answers(&mut client)
@@ -182,20 +162,12 @@ fn what_is_added_comes_back_whole() {
     }
     assert_eq!(got, bytes);
     let expected = [
-        Piece::Dir { name: name("") },
-        Piece::File {
-            name: name("a"),
-            size: 10_000,
-        },
+        Piece::dir(""),
+        Piece::file("a", 10_000),
         Piece::End,
-        Piece::Dir {
-            name: name("empty"),
-        },
+        Piece::dir("empty"),
         Piece::End,
-        Piece::Symlink {
-            name: name("link"),
-            target: name("a"),
-        },
+        Piece::symlink("link", "a"),
         Piece::End,
     ];
     assert_eq!(shape, expected);
@@ -313,9 +285,7 @@ fn a_client_that_cannot_read_its_files_adds_nothing_and_hears_why() {
     let host = host(dir.path());
     let mut client = host.client().unwrap();
     client.send(&Request::Add(options())).unwrap();
-    client
-        .send_step(&Step::Dir { name: name("tree") }, None)
-        .unwrap();
+    client.send_step(&Step::dir("tree"), None).unwrap();
     let message = "cannot open `tree/a`: permission denied".to_owned();
     client
         .send_step(
@@ -340,16 +310,10 @@ fn a_refused_client_may_go_on_sending_and_hears_why() {
     let file = file_of(b"");
     // Directories have no open files: refused, while more steps come than the socket holds.
     client
-        .send_step(&Step::Dir { name: name("d") }, Some(file.as_fd()))
+        .send_step(&Step::dir("d"), Some(file.as_fd()))
         .unwrap();
     let ended = std::iter::repeat_with(|| {
-        client.send_step(
-            &Step::Symlink {
-                name: name("s"),
-                target: name(&"t".repeat(1000)),
-            },
-            None,
-        )
+        client.send_step(&Step::symlink("s", "t".repeat(1000).as_str()), None)
     })
     .find_map(Result::err);
     assert!(matches!(ended, Some(ClientError::Ended)), "{ended:?}");
@@ -366,10 +330,7 @@ fn a_client_that_goes_in_the_middle_of_a_file_leaves_nothing_pinned() {
     client.send(&Request::Add(options())).unwrap();
     // A file that never ends: only the client's going ends it.
     let zero = File::open("/dev/zero").unwrap();
-    let no_store = Step::File {
-        name: name("zero"),
-        size: None,
-    };
+    let no_store = Step::file("zero");
     client.send_step(&no_store, Some(zero.as_fd())).unwrap();
     assert!(matches!(client.next().unwrap(), Some(Event::Progress(_))));
     drop(client);

@@ -8,15 +8,16 @@ use crate::block::Block;
 use crate::cid::{Codec, Version};
 use crate::dag::Link;
 use crate::dag::pb::Node;
-use crate::unixfs::data::{Data, Kind};
+use crate::unixfs::data::{Data, Kind, Metadata};
 use crate::unixfs::output::{BuildError, Output, tsize};
+use crate::unixfs::profile::Profile;
 
 /// Makes a directory of `links`, whose names are distinct, and puts its shards. The link that comes
-/// back leads to the root shard and has no name.
+/// back leads to the root shard, which says `metadata`, and has no name.
 pub fn build(
     output: &mut Output<'_>,
-    version: Version,
-    fanout: Fanout,
+    profile: &Profile,
+    metadata: Metadata,
     links: Vec<Link>,
 ) -> Result<Link, BuildError> {
     let mut entries: Vec<Entry> = links
@@ -30,11 +31,11 @@ pub fn build(
     entries.sort_unstable_by_key(|entry| entry.hash);
     let node = Builder {
         output,
-        version,
-        fanout,
+        version: profile.version,
+        fanout: profile.hamt_fanout,
     }
-    .shard(0, &entries)?;
-    output.node(version, &node)
+    .shard(0, metadata, &entries)?;
+    output.node(profile.version, &node)
 }
 
 struct Entry {
@@ -51,7 +52,12 @@ struct Builder<'a, 'store> {
 impl Builder<'_, '_> {
     /// The shard of `entries`, which are sorted, and whose hashes share their first `used` bits. The
     /// shards below it are put already.
-    fn shard(&mut self, used: u32, entries: &[Entry]) -> Result<Node, BuildError> {
+    fn shard(
+        &mut self,
+        used: u32,
+        metadata: Metadata,
+        entries: &[Entry],
+    ) -> Result<Node, BuildError> {
         let fanout = self.fanout;
         let index = |entry: &Entry| fanout.index(entry.hash, used);
         let mut bitfield = vec![0_u8; fanout.bytes()];
@@ -73,7 +79,7 @@ impl Builder<'_, '_> {
                     let [a, b] = [0, 1].map(|i| group[i].link.name.clone());
                     return Err(BuildError::Collision { a, b });
                 }
-                below.push((links.len(), self.shard(used, group)?));
+                below.push((links.len(), self.shard(used, Metadata::NONE, group)?));
                 // Its CID comes when all shards of this level are hashed together.
                 links.push(Link {
                     name: name.into(),
@@ -84,7 +90,7 @@ impl Builder<'_, '_> {
         self.put(below, &mut links)?;
         Ok(Node {
             links,
-            data: Some(shard_data(fanout, &bitfield)),
+            data: Some(shard_data(fanout, &bitfield, metadata)),
         })
     }
 
@@ -101,7 +107,7 @@ impl Builder<'_, '_> {
     }
 }
 
-fn shard_data(fanout: Fanout, bitfield: &[u8]) -> Bytes {
+fn shard_data(fanout: Fanout, bitfield: &[u8], metadata: Metadata) -> Bytes {
     let zeros = bitfield.iter().take_while(|&&byte| byte == 0).count();
     let bitfield = Bytes::copy_from_slice(&bitfield[zeros..]);
     Data {
@@ -110,5 +116,6 @@ fn shard_data(fanout: Fanout, bitfield: &[u8]) -> Bytes {
         fanout: Some(fanout.children() as u64),
         ..Data::new(Kind::HamtShard)
     }
+    .with(metadata)
     .encode()
 }

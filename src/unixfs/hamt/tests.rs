@@ -9,8 +9,9 @@ use crate::blockstore::{Blockstore, MemoryStore};
 use crate::cid::{Cid, Codec, Version};
 use crate::dag::Link;
 use crate::dag::pb::Node;
-use crate::unixfs::data::{Data, Kind};
+use crate::unixfs::data::{Data, Kind, Metadata};
 use crate::unixfs::output::Output;
+use crate::unixfs::profile::Profile;
 
 fn entry(name: &str) -> Link {
     let block = Block::hash(Version::V1, Codec::Raw, Bytes::from(name.to_owned())).unwrap();
@@ -25,7 +26,11 @@ fn built(names: &[String], fanout: Fanout) -> (MemoryStore, Cid) {
     let store = MemoryStore::default();
     let mut output = Output::new(Some(&store));
     let links = names.iter().map(|name| entry(name)).collect();
-    let root = build(&mut output, Version::V1, fanout, links).unwrap();
+    let profile = Profile {
+        hamt_fanout: fanout,
+        ..Profile::V1_2025
+    };
+    let root = build(&mut output, &profile, Metadata::NONE, links).unwrap();
     output.finish().unwrap();
     (store, root.cid)
 }

@@ -4,6 +4,7 @@
 use bytes::Bytes;
 
 use crate::block::Block;
+use crate::unixfs::data::Metadata;
 use crate::unixfs::name::Name;
 
 /// The most steps in a batch: bounds what empty files and directories take.
@@ -34,15 +35,19 @@ pub(super) struct Leaf {
 #[derive(Debug)]
 pub(super) enum Step<L> {
     /// A directory begins.
-    Dir(Name),
+    Dir(Name, Metadata),
     /// A file begins; its leaves follow, at least one.
-    File(Name),
+    File(Name, Metadata),
     /// The next leaf of the open file.
     Leaf(L),
     /// The open file is complete.
     FileEnd,
     /// A symlink.
-    Symlink { name: Name, target: Name },
+    Symlink {
+        name: Name,
+        metadata: Metadata,
+        target: Name,
+    },
     /// The innermost open directory is complete.
     End,
     /// Everything was read. Without it the import came to an early end.

@@ -7,10 +7,11 @@ use crossbeam_channel::{Receiver, Sender};
 
 use super::batch::{Hashed, Leaf, Step};
 use super::{Added, ImportError, ImportOptions, Progress, joined};
-use crate::cid::Cid;
+use crate::block::Block;
+use crate::cid::{Cid, Codec};
 use crate::dag::Link;
 use crate::dag::pb::Node;
-use crate::unixfs::data::{Data, Kind};
+use crate::unixfs::data::{Data, Kind, Metadata};
 use crate::unixfs::dir;
 use crate::unixfs::layout::{Layout, Part};
 use crate::unixfs::name::Name;
@@ -23,15 +24,25 @@ pub(super) struct Collector<'a> {
     progress: Progress,
     /// The open directories; the first one is the wrapping one, if there is one.
     dirs: Vec<Dir>,
-    file: Option<(Name, Layout)>,
+    file: Option<File>,
     added: Vec<Added>,
     done: bool,
+}
+
+/// The file whose leaves come.
+struct File {
+    name: Name,
+    metadata: Metadata,
+    layout: Layout,
+    /// The first leaf of a file with metadata, until the next one: alone it is the root.
+    first: Option<Leaf>,
 }
 
 /// A directory that is not complete.
 #[derive(Default)]
 struct Dir {
     name: Name,
+    metadata: Metadata,
     links: Vec<Link>,
     /// Bytes of the files in it.
     size: u64,
@@ -46,7 +57,10 @@ impl<'a> Collector<'a> {
         report: &'a (dyn Fn(Progress) + Sync),
     ) -> Self {
         let dirs = if options.wrap {
-            vec![Dir::default()]
+            vec![Dir {
+                metadata: options.wrapper,
+                ..Dir::default()
+            }]
         } else {
             Vec::new()
         };
@@ -92,34 +106,32 @@ impl<'a> Collector<'a> {
 
     fn step(&mut self, step: Step<Leaf>) -> Result<(), ImportError> {
         match step {
-            Step::Dir(name) => {
+            Step::Dir(name, metadata) => {
                 self.enter();
                 self.dirs.push(Dir {
                     name,
+                    metadata,
                     ..Dir::default()
                 });
             }
-            Step::File(name) => {
+            Step::File(name, metadata) => {
                 self.enter();
-                self.file = Some((name, Layout::new(self.options.profile)));
-            }
-            Step::Leaf(leaf) => self.leaf(leaf)?,
-            Step::FileEnd => {
-                let (name, layout) = self.file.take().expect("the reader opens each file");
-                let part = layout
-                    .finish(&mut self.output)?
-                    .expect("each file has a leaf");
-                self.progress.files += 1;
-                let link = Link {
-                    cid: part.cid,
+                self.file = Some(File {
                     name,
-                    tsize: part.tsize,
-                };
-                self.add(link, part.size, Kind::File);
+                    metadata,
+                    layout: Layout::new(self.options.profile),
+                    first: None,
+                });
             }
-            Step::Symlink { name, target } => {
+            Step::Leaf(leaf) => self.next_leaf(leaf)?,
+            Step::FileEnd => self.file_end()?,
+            Step::Symlink {
+                name,
+                metadata,
+                target,
+            } => {
                 self.enter();
-                self.symlink(name, &target)?;
+                self.symlink(name, metadata, &target)?;
             }
             Step::End => {
                 let dir = self.dirs.pop().expect("the reader pairs them");
@@ -136,6 +148,56 @@ impl<'a> Collector<'a> {
         Ok(())
     }
 
+    fn next_leaf(&mut self, leaf: Leaf) -> Result<(), BuildError> {
+        let file = self.file.as_mut().expect("the reader opens each file");
+        let begins = file.layout.is_empty() && file.first.is_none();
+        if begins && !file.metadata.is_none() && !self.options.profile.raw_leaves {
+            file.first = Some(leaf);
+            return Ok(());
+        }
+        if let Some(first) = file.first.take() {
+            self.leaf(first)?;
+        }
+        self.leaf(leaf)
+    }
+
+    fn file_end(&mut self) -> Result<(), BuildError> {
+        let file = self.file.as_mut().expect("the reader opens each file");
+        if let Some(only) = file.first.take() {
+            let root = self.root_leaf(&only)?;
+            self.leaf(root)?;
+        }
+        let file = self.file.take().expect("it was there above");
+        let part = file.layout.finish(file.metadata, &mut self.output)?;
+        let part = part.expect("each file has a leaf");
+        self.progress.files += 1;
+        let link = Link {
+            cid: part.cid,
+            name: file.name,
+            tsize: part.tsize,
+        };
+        self.add(link, part.size, Kind::File);
+        Ok(())
+    }
+
+    /// The leaf of a file that has no other, with what is said of the file.
+    fn root_leaf(&self, leaf: &Leaf) -> Result<Leaf, BuildError> {
+        let metadata = self.file.as_ref().map_or(Metadata::NONE, |f| f.metadata);
+        let whole = "we made it of these parts";
+        let node = Node::decode(leaf.block.data()).expect(whole);
+        let data = Data::decode(&node.data.expect(whole)).expect(whole);
+        let node = Node {
+            links: Vec::new(),
+            data: Some(data.with(metadata).encode()),
+        };
+        let version = self.options.profile.version;
+        let block = Block::hash(version, Codec::DagPb, node.encode())?;
+        Ok(Leaf {
+            block,
+            size: leaf.size,
+        })
+    }
+
     fn leaf(&mut self, leaf: Leaf) -> Result<(), BuildError> {
         let Leaf { block, size } = leaf;
         let part = Part {
@@ -144,18 +206,18 @@ impl<'a> Collector<'a> {
             size,
         };
         self.output.put(block)?;
-        let (_, layout) = self.file.as_mut().expect("the reader opens each file");
-        layout.push(part, &mut self.output)?;
+        let file = self.file.as_mut().expect("the reader opens each file");
+        file.layout.push(part, &mut self.output)?;
         self.progress.bytes += size;
         Ok(())
     }
 
-    fn symlink(&mut self, name: Name, target: &Name) -> Result<(), BuildError> {
+    fn symlink(&mut self, name: Name, metadata: Metadata, target: &Name) -> Result<(), BuildError> {
         let target = Bytes::copy_from_slice(target.as_bytes());
         let size = target.len() as u64;
         let node = Node {
             links: Vec::new(),
-            data: Some(Data::symlink(target).encode()),
+            data: Some(Data::symlink(target).with(metadata).encode()),
         };
         let link = self.output.node(self.options.profile.version, &node)?;
         self.add(Link { name, ..link }, size, Kind::Symlink);
@@ -190,7 +252,12 @@ impl<'a> Collector<'a> {
                 path: joined(names),
             });
         }
-        let link = dir::build(&mut self.output, &self.options.profile, dir.links)?;
+        let link = dir::build(
+            &mut self.output,
+            &self.options.profile,
+            dir.metadata,
+            dir.links,
+        )?;
         self.add(
             Link {
                 name: dir.name,

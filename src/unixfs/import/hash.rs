@@ -36,10 +36,18 @@ fn hash(profile: &Profile, batch: Raw) -> Result<Hashed, BlockError> {
                 });
                 None
             }
-            Step::Dir(name) => Some(Step::Dir(name)),
-            Step::File(name) => Some(Step::File(name)),
+            Step::Dir(name, metadata) => Some(Step::Dir(name, metadata)),
+            Step::File(name, metadata) => Some(Step::File(name, metadata)),
             Step::FileEnd => Some(Step::FileEnd),
-            Step::Symlink { name, target } => Some(Step::Symlink { name, target }),
+            Step::Symlink {
+                name,
+                metadata,
+                target,
+            } => Some(Step::Symlink {
+                name,
+                metadata,
+                target,
+            }),
             Step::End => Some(Step::End),
             Step::Done => Some(Step::Done),
         });

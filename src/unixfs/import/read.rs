@@ -8,6 +8,7 @@ use crossbeam_channel::{Receiver, Sender};
 use super::batch::{Batch, MAX_STEPS, Raw, Step};
 use super::{ImportError, ImportOptions, MAX_DIRS, Plan};
 use crate::chunk::Chunker;
+use crate::unixfs::data::Metadata;
 use crate::unixfs::entry::Entry;
 use crate::unixfs::name::Name;
 use crate::unixfs::source::SourceError;
@@ -67,21 +68,34 @@ impl Reader {
     /// Whether to go on.
     fn entry<R: Read>(&mut self, entry: Entry<R>) -> Result<bool, ImportError> {
         let pushed = match entry {
-            Entry::Dir { name } => {
+            Entry::Dir { name, metadata } => {
                 self.check(&name)?;
                 if self.path.len() >= MAX_DIRS {
                     return Err(ImportError::TooDeep);
                 }
                 self.path.push(name.clone());
-                self.push(Step::Dir(name))
+                self.push(Step::Dir(name, metadata))
             }
-            Entry::File { name, content } => {
+            Entry::File {
+                name,
+                metadata,
+                content,
+                ..
+            } => {
                 self.check(&name)?;
-                return self.file(name, content);
+                return self.file(name, metadata, content);
             }
-            Entry::Symlink { name, target } => {
+            Entry::Symlink {
+                name,
+                metadata,
+                target,
+            } => {
                 self.check(&name)?;
-                self.push(Step::Symlink { name, target })
+                self.push(Step::Symlink {
+                    name,
+                    metadata,
+                    target,
+                })
             }
             Entry::End => {
                 self.path.pop().ok_or(ImportError::Unbalanced)?;
@@ -99,9 +113,14 @@ impl Reader {
         Ok(name.check()?)
     }
 
-    fn file<R: Read>(&mut self, name: Name, content: R) -> Result<bool, ImportError> {
+    fn file<R: Read>(
+        &mut self,
+        name: Name,
+        metadata: Metadata,
+        content: R,
+    ) -> Result<bool, ImportError> {
         let path = name.clone();
-        if self.push(Step::File(name)).is_err() {
+        if self.push(Step::File(name, metadata)).is_err() {
             return Ok(false);
         }
         let mut chunks = self.chunker.chunks(content);

@@ -17,15 +17,12 @@ type Source = Result<Entry<Box<dyn Read + Send>>, SourceError>;
 
 #[expect(clippy::unnecessary_wraps, reason = "a list of them has errors, too")]
 fn file(name: &str, content: impl Read + Send + 'static) -> Source {
-    Ok(Entry::File {
-        name: name.into(),
-        content: Box::new(content),
-    })
+    Ok(Entry::file(name, Box::new(content)))
 }
 
 #[expect(clippy::unnecessary_wraps, reason = "a list of them has errors, too")]
 fn dir(name: &str) -> Source {
-    Ok(Entry::Dir { name: name.into() })
+    Ok(Entry::dir(name))
 }
 
 fn run(options: &ImportOptions, entries: Vec<Source>) -> Result<Vec<Added>, ImportError> {
@@ -112,12 +109,8 @@ fn sizes_and_kinds_are_told() {
         wrap: true,
         ..ImportOptions::default()
     };
-    let target = "elsewhere".into();
     let entries = || {
-        let link = Ok(Entry::Symlink {
-            name: "link".into(),
-            target,
-        });
+        let link = Ok(Entry::symlink("link", "elsewhere"));
         vec![
             dir("a"),
             file("x", Cursor::new("hello")),
@@ -229,10 +222,7 @@ fn memory_is_bounded_and_a_large_import_goes_past_the_log() {
         ..ImportOptions::default()
     };
     let content = Counted(io::repeat(1).take(200 << 20), &store.read);
-    let entry = Ok(Entry::File {
-        name: "large".into(),
-        content,
-    });
+    let entry = Ok(Entry::file("large", content));
     import(Some(&store), &options, [entry].into_iter(), &|_| {}).unwrap();
     let most = store.most_in_flight.load(Ordering::SeqCst);
     assert!(most <= options.memory as u64, "{most} bytes in flight");
@@ -252,10 +242,7 @@ fn a_full_disk_stops_the_reader() {
         ..Watching::default()
     };
     let content = Counted(io::repeat(1).take(u64::MAX), &store.read);
-    let entry = Ok(Entry::File {
-        name: "endless".into(),
-        content,
-    });
+    let entry = Ok(Entry::file("endless", content));
     let error = import(
         Some(&store),
         &ImportOptions::default(),

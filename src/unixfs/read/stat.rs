@@ -4,7 +4,7 @@ use super::part::FileNode;
 use crate::block::Block;
 use crate::cid::Cid;
 use crate::dag::{BlockSource, DagError, SourceError, fetch_one};
-use crate::unixfs::data::Kind;
+use crate::unixfs::data::{Kind, Metadata};
 use crate::unixfs::node::Node;
 
 /// What is known of a file, directory or symlink.
@@ -15,6 +15,8 @@ pub struct Stat {
     /// Bytes of a file, as its root claims, or of a symlink's target; 0 for a directory, which does
     /// not say what its entries hold.
     pub size: u64,
+    /// Permissions and time of last change, where they are stored.
+    pub metadata: Metadata,
 }
 
 /// Looks at the root of `cid`.
@@ -27,6 +29,7 @@ impl Stat {
     pub fn of_block(block: &Block) -> Result<Self, DagError> {
         let node = Node::decode(block)?;
         let kind = node.kind();
+        let metadata = node.metadata();
         let size = match node {
             Node::Raw(data) => data.len() as u64,
             Node::Pb { data, .. } if kind == Kind::Symlink => data.target().len() as u64,
@@ -35,6 +38,10 @@ impl Stat {
             }
             Node::Pb { .. } => 0,
         };
-        Ok(Self { kind, size })
+        Ok(Self {
+            kind,
+            size,
+            metadata,
+        })
     }
 }

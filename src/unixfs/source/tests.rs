@@ -1,12 +1,13 @@
 //! What is walked, in which order, and what is refused.
 
 use std::fs;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::os::unix::net::UnixListener;
 
 use tempfile::TempDir;
 
 use super::*;
+use crate::unixfs::data::{Metadata, Mtime};
 
 fn write(dir: &TempDir, path: &str) {
     let path = dir.path().join(path);
@@ -19,9 +20,9 @@ fn shown(paths: &[PathBuf], options: SourceOptions) -> Result<String, SourceErro
     let mut words = Vec::new();
     for entry in walk(paths, &options) {
         words.push(match entry? {
-            Entry::Dir { name } => format!("{name}("),
+            Entry::Dir { name, .. } => format!("{name}("),
             Entry::File { name, .. } => name.to_string(),
-            Entry::Symlink { name, target } => format!("{name}>{target}"),
+            Entry::Symlink { name, target, .. } => format!("{name}>{target}"),
             Entry::End => ")".to_owned(),
         });
     }
@@ -31,10 +32,15 @@ fn shown(paths: &[PathBuf], options: SourceOptions) -> Result<String, SourceErro
 const PLAIN: SourceOptions = SourceOptions {
     hidden: false,
     dereference_symlinks: false,
+    described: Described {
+        preserve_mode: false,
+        preserve_mtime: false,
+        given: Metadata::NONE,
+    },
 };
 const FOLLOW: SourceOptions = SourceOptions {
-    hidden: false,
     dereference_symlinks: true,
+    ..PLAIN
 };
 
 #[test]
@@ -180,4 +186,64 @@ fn a_walk_ends_after_an_error() {
     let mut walk = walk(&paths, &PLAIN);
     assert!(walk.next().unwrap().is_err());
     assert!(walk.next().is_none());
+}
+
+/// What each entry says, in the order of the walk.
+fn said(path: &Path, described: Described) -> Vec<Metadata> {
+    let options = SourceOptions { described, ..PLAIN };
+    let entries = walk(&[path.to_owned()], &options).map(Result::unwrap);
+    entries
+        .filter_map(|entry| match entry {
+            Entry::Dir { metadata, .. }
+            | Entry::File { metadata, .. }
+            | Entry::Symlink { metadata, .. } => Some(metadata),
+            Entry::End => None,
+        })
+        .collect()
+}
+
+#[test]
+fn permissions_and_times_are_told_when_asked_for() {
+    let dir = TempDir::with_prefix("walk").unwrap();
+    write(&dir, "t/file");
+    symlink("file", dir.path().join("t/link")).unwrap();
+    let tree = dir.path().join("t");
+    let file = fs::File::open(tree.join("file")).unwrap();
+    file.set_permissions(fs::Permissions::from_mode(0o2640))
+        .unwrap();
+    file.set_modified(std::time::UNIX_EPOCH).unwrap();
+    assert_eq!(said(&tree, Described::default()), [Metadata::NONE; 3]);
+
+    let given = Metadata {
+        mode: Some(0o600),
+        mtime: Some(Mtime::new(5, 0)),
+    };
+    let all = Described {
+        given,
+        ..Described::default()
+    };
+    let link = Metadata {
+        mode: None,
+        ..given
+    };
+    assert_eq!(said(&tree, all), [given, given, link]);
+    assert_eq!(all.of_nothing(), given);
+
+    // Their own instead of what is given, and nothing for what is not on disk.
+    let own = Described {
+        preserve_mode: true,
+        preserve_mtime: true,
+        given,
+    };
+    let said = said(&tree, own);
+    let mode = fs::metadata(&tree).unwrap().permissions().mode() & 0o7777;
+    assert_eq!(said[0].mode, Some(mode));
+    let file = Metadata {
+        mode: Some(0o2640),
+        mtime: Some(Mtime::new(0, 0)),
+    };
+    assert_eq!(said[1], file);
+    assert_eq!(said[2].mode, None, "nobody looks at a symlink's");
+    assert!(said[2].mtime.is_some());
+    assert_eq!(own.of_nothing(), Metadata::NONE);
 }

@@ -81,18 +81,25 @@ impl Walk {
         };
         let metadata = metadata.map_err(SourceError::io("open", &path))?;
         let kind: FileType = metadata.file_type();
+        let said = self.options.described.of(&metadata);
         if kind.is_dir() {
             self.enter(path, &metadata)?;
-            Ok(Entry::Dir { name })
+            Ok(Entry::Dir {
+                name,
+                metadata: said,
+            })
         } else if kind.is_symlink() {
             let target = fs::read_link(&path).map_err(SourceError::io("read symlink", &path))?;
             Ok(Entry::Symlink {
                 name,
+                metadata: said,
                 target: target.into_os_string().into(),
             })
         } else if kind.is_file() {
             Ok(Entry::File {
                 name,
+                metadata: said,
+                origin: None,
                 content: open::file(&path, follow)?,
             })
         } else {

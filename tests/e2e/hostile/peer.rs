@@ -77,10 +77,7 @@ impl Hostile {
     /// Starts a peer that has `file` and tells `lie`.
     pub fn start(file: &Path, lie: Lie) -> Self {
         let blocks = MemoryStore::default();
-        let entry: Entry<File> = Entry::File {
-            name: "file".into(),
-            content: File::open(file).unwrap(),
-        };
+        let entry: Entry<File> = Entry::file("file", File::open(file).unwrap());
         let entries = std::iter::once(Ok(entry));
         let added = import(Some(&blocks), &ImportOptions::default(), entries, &|_| ()).unwrap();
         let root = added[0].cid;

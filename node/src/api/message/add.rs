@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use store::Cid;
 use store::chunk::ChunkerError;
 use store::unixfs::Name;
+use store::unixfs::data::Metadata;
 use store::unixfs::profile::{Profile, UnknownProfile};
 
 use super::{Kind, text};
@@ -19,6 +20,9 @@ pub struct AddOptions {
     pub shape: Shape,
     /// Put everything into one directory, and answer with that.
     pub wrap: bool,
+    /// What that directory says of itself.
+    #[serde(default, skip_serializing_if = "Metadata::is_none")]
+    pub wrapper: Metadata,
     /// Keep directories that have no entries.
     pub empty_dirs: bool,
     /// Say the CIDs, write nothing.
@@ -37,6 +41,10 @@ pub struct Shape {
     pub profile: String,
     /// Another chunker than the profile's (`size-262144`).
     pub chunker: Option<String>,
+    /// Whether entries say permissions or times: then leaves are never raw, for a raw one that is all
+    /// of its file could not say them.
+    #[serde(default)]
+    pub described: bool,
 }
 
 /// What is wrong with a [`Shape`].
@@ -58,6 +66,9 @@ impl Shape {
         if let Some(chunker) = &self.chunker {
             profile.chunker = chunker.parse()?;
         }
+        if self.described {
+            profile.raw_leaves = false;
+        }
         Ok(profile)
     }
 }
@@ -70,11 +81,17 @@ pub enum Step {
     Dir {
         /// Its name.
         name: Name,
+        /// What its node says of it.
+        #[serde(default, skip_serializing_if = "Metadata::is_none")]
+        metadata: Metadata,
     },
     /// A file; the descriptor that comes with this frame is read once, to the end.
     File {
         /// Its name.
         name: Name,
+        /// What its root says of it.
+        #[serde(default, skip_serializing_if = "Metadata::is_none")]
+        metadata: Metadata,
         /// Its size in bytes where it is known, for the progress only.
         size: Option<u64>,
     },
@@ -82,6 +99,9 @@ pub enum Step {
     Symlink {
         /// Its name.
         name: Name,
+        /// What its node says of it.
+        #[serde(default, skip_serializing_if = "Metadata::is_none")]
+        metadata: Metadata,
         /// Where it points.
         target: Name,
     },
@@ -94,6 +114,34 @@ pub enum Step {
     },
     /// That was all.
     Finish,
+}
+
+impl Step {
+    /// The beginning of a directory without metadata.
+    pub fn dir(name: impl Into<Name>) -> Self {
+        Self::Dir {
+            name: name.into(),
+            metadata: Metadata::NONE,
+        }
+    }
+
+    /// A file without metadata, of a size that is not known.
+    pub fn file(name: impl Into<Name>) -> Self {
+        Self::File {
+            name: name.into(),
+            metadata: Metadata::NONE,
+            size: None,
+        }
+    }
+
+    /// A symbolic link without metadata.
+    pub fn symlink(name: impl Into<Name>, target: impl Into<Name>) -> Self {
+        Self::Symlink {
+            name: name.into(),
+            metadata: Metadata::NONE,
+            target: target.into(),
+        }
+    }
 }
 
 /// An added root.

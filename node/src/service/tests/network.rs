@@ -27,13 +27,7 @@ fn add_with(options: AddOptions, repo: &Path, bytes: &[u8]) -> Added {
     client.send(&Request::Add(options)).unwrap();
     let file = file_of(bytes);
     client
-        .send_step(
-            &Step::File {
-                name: name("a"),
-                size: None,
-            },
-            Some(file.as_fd()),
-        )
+        .send_step(&Step::file("a"), Some(file.as_fd()))
         .unwrap();
     client.send_step(&Step::Finish, None).unwrap();
     added(&answers(&mut client))

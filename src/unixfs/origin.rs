@@ -1,0 +1,98 @@
+//! [`Origin`]: where a file's bytes lie on this machine, and by what a change of them shows.
+
+use std::fs::Metadata;
+use std::os::unix::fs::MetadataExt;
+
+use serde::{Deserialize, Serialize};
+
+use super::name::Name;
+
+/// A file on this machine.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Origin {
+    /// Its absolute path.
+    pub path: Name,
+    /// Which file it was when it was looked at.
+    pub identity: Identity,
+}
+
+/// What tells a file from any other, and from itself after a change: no write leaves all of it as it
+/// was, as long as the clock goes on (see [`Identity::is_settled`]).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Identity {
+    /// The file system's number.
+    pub device: u64,
+    /// The file's number in it.
+    pub inode: u64,
+    /// Bytes.
+    pub size: u64,
+    /// Time of the last change of its bytes, in nanoseconds since 1970.
+    pub mtime: i128,
+    /// Time of the last change of anything of it, in nanoseconds since 1970. Users cannot set it.
+    pub ctime: i128,
+}
+
+impl Identity {
+    /// A file whose times are nearer to the clock than this may change again without a change of
+    /// its times: file systems count in ticks of up to 10 ms, some in seconds (2 s on FAT).
+    pub const SETTLES_WITHIN: i128 = 2_000_000_000;
+
+    /// Of a file that was just looked at.
+    #[must_use]
+    pub fn of(metadata: &Metadata) -> Self {
+        Self {
+            device: metadata.dev(),
+            inode: metadata.ino(),
+            size: metadata.size(),
+            mtime: nanos(metadata.mtime(), metadata.mtime_nsec()),
+            ctime: nanos(metadata.ctime(), metadata.ctime_nsec()),
+        }
+    }
+
+    /// Whether a change after `now`, in nanoseconds since 1970, is sure to show: both times lie at
+    /// least two seconds back. Git calls the others racily clean.
+    #[must_use]
+    pub const fn is_settled(&self, now: i128) -> bool {
+        let newest = if self.mtime > self.ctime {
+            self.mtime
+        } else {
+            self.ctime
+        };
+        now - newest >= Self::SETTLES_WITHIN
+    }
+}
+
+fn nanos(seconds: i64, nanos: i64) -> i128 {
+    i128::from(seconds) * 1_000_000_000 + i128::from(nanos)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_changed_just_now_is_not_settled() {
+        let file = |mtime, ctime| Identity {
+            device: 1,
+            inode: 2,
+            size: 3,
+            mtime,
+            ctime,
+        };
+        let now = 1_700_000_000_000_000_000;
+        assert!(file(now - 2_000_000_000, now - 2_000_000_000).is_settled(now));
+        assert!(!file(now - 1_999_999_999, 0).is_settled(now));
+        assert!(!file(0, now - 1).is_settled(now));
+        assert!(!file(now + 1, 0).is_settled(now), "from the future");
+    }
+
+    #[test]
+    fn a_write_makes_another_identity() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let first = Identity::of(&file.path().metadata().unwrap());
+        std::fs::write(file.path(), "x").unwrap();
+        let second = Identity::of(&file.path().metadata().unwrap());
+        assert_ne!(first, second);
+        assert_eq!((second.size, second.inode), (1, first.inode));
+    }
+}
