@@ -27,6 +27,8 @@ impl Service {
         conversation: &mut Conversation,
     ) -> Result<(), Failure> {
         let import_options = self.import_options(options)?;
+        // From before the first block until the pin, or what stands for it, is written.
+        let _lease = self.repo.lease();
         let added = self.import(options.only_hash, &import_options, conversation)?;
         let speaker = conversation.speaker();
         if !options.only_hash {
@@ -42,6 +44,7 @@ impl Service {
                 self.offer(added.cid)?;
             }
             if !options.only_hash && options.no_pin {
+                self.repo.cached().touch(&added.cid)?;
                 self.repo.blocks().commit()?;
             } else if !options.only_hash {
                 self.keep(added.cid, options.name.clone())?;

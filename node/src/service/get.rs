@@ -28,6 +28,7 @@ impl Service {
         let source = Source::whole(self, speaker, &named, content.timeout);
         source.watched(|| {
             let root = resolve(&source, &named.target)?;
+            source.note_use()?;
             found(&source.block(&root)?, speaker)?;
             export::<Failure>(&source, &root, &mut |piece| {
                 Ok(speaker.send(&Event::Piece(piece))?)
@@ -52,6 +53,7 @@ impl Service {
         let source = Source::on_demand(self, speaker, &named, cat.content.timeout);
         source.watched(|| {
             let root = source.block(&resolve(&source, &named.target)?)?;
+            source.note_use()?;
             expect_kind(
                 &root,
                 Kind::File,
@@ -71,6 +73,7 @@ impl Service {
         let source = Source::on_demand(self, speaker, &named, ls.content.timeout);
         source.watched(|| {
             let root = source.block(&resolve(&source, &named.target)?)?;
+            source.note_use()?;
             expect_kind(&root, Kind::Directory, "`store cat` prints it")?;
             let mut entries = Entries::of_block(&source, &root)?;
             loop {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use store::Cid;
 use store::block::Block;
-use store::blockstore::StoreError;
+use store::blockstore::{Lease, StoreError};
 use store::dag::source::Local;
 use store::dag::{BlockSource, SourceError};
 
@@ -22,6 +22,8 @@ pub(super) struct Source<'a> {
     speaker: &'a Speaker,
     root: Cid,
     options: SessionOptions,
+    /// Nothing below the root is removed while it is read or fetched.
+    _lease: Lease,
     /// Opened by the first block that is missing here.
     session: Mutex<Option<Open>>,
     /// Why the network could not be joined: an error that a [`SourceError`] cannot carry.
@@ -74,11 +76,14 @@ impl<'a> Source<'a> {
             stall,
         };
         let (session, failure, rotten) = (Mutex::default(), Mutex::default(), Mutex::default());
+        let lease = service.repo.lease();
+        lease.root(&named.target.cid);
         Self {
             service,
             speaker,
             root: named.target.cid,
             options,
+            _lease: lease,
             session,
             failure,
             rotten,
@@ -102,6 +107,16 @@ impl<'a> Source<'a> {
             Some(failure) => Err(failure),
             None => result,
         }
+    }
+
+    /// Notes that the content is here, at least in part, and is used now: what is not pinned stays
+    /// as cache by that, the longer the later it was used.
+    pub(super) fn note_use(&self) -> Result<(), Failure> {
+        let repo = &self.service.repo;
+        if repo.pins().get(&self.root)?.is_none() {
+            repo.cached().touch(&self.root)?;
+        }
+        Ok(())
     }
 
     /// Whether anything was asked of others.

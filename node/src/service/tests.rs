@@ -277,6 +277,10 @@ fn no_pin_stores_and_does_not_keep() {
     let events = ask(&host, &Request::Stat(StatRequest::Block { cid: root }));
     assert!(matches!(&events[0], Event::Item(Item::Block(block)) if block.size.is_some()));
     host.shutdown(LONG).unwrap();
+    let repo = Repo::open(dir.path(), &store::repo::RepoOptions::default()).unwrap();
+    let cached = repo.cached().oldest_first().unwrap();
+    assert_eq!(cached.len(), 1, "it stays as cache: {cached:?}");
+    assert_eq!(cached[0].root, root);
 }
 
 #[test]
