@@ -21,6 +21,8 @@ pub use rocks::{Change, Lease, RocksStore, StoreOptions};
 use crate::block::Block;
 use crate::cid::{Cid, CidError, Key};
 use crate::dag::{DagError, Link};
+use crate::unixfs::Name;
+use crate::unixfs::origin::Origin;
 
 /// How a batch reaches the disk. Nothing is durable before [`Blockstore::commit`] returns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,6 +68,32 @@ pub struct Indexed {
     pub size: u32,
 }
 
+/// The number by which a store knows a file of the user's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct FileId(pub(crate) u64);
+
+/// A file of the user's in which there are blocks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReferencedFile {
+    /// How it is with it.
+    pub state: FileState,
+    /// Where it is, and which file it was when it was looked at last.
+    pub origin: Origin,
+    /// Where it will go when it is whole, if it is being written.
+    pub target: Option<Name>,
+}
+
+/// How it is with a file in which there are blocks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FileState {
+    /// As it was added or written, as far as is known.
+    Whole,
+    /// It is being written.
+    Growing,
+    /// It was found to have changed, or to be gone.
+    Changed,
+}
+
 /// Why a store could not do what it was asked.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -97,6 +125,12 @@ pub enum StoreError {
         live: u64,
         /// Bytes of the blocks that were to be stored.
         needed: u64,
+    },
+    /// A file that blocks cannot be referred to.
+    #[error("cannot refer to a file: {reason}")]
+    Reference {
+        /// Why.
+        reason: String,
     },
     /// The database failed.
     #[error("the block database failed: {reason}")]
@@ -146,6 +180,20 @@ pub trait Blockstore: Send + Sync {
     /// Adds blocks. Each is there with its index entry and links, or not at all, after every crash. A
     /// block that is there already is not written again, unless it turned out to be rotten.
     fn put_many(&self, blocks: &[Block], write: Write) -> Result<Put, StoreError>;
+
+    /// Adds blocks whose bytes are in a file of the user's, each at its offset: they stay there, and
+    /// the store knows where. One that is stored already has the file as a second place. A store that
+    /// keeps no references stores them.
+    fn put_referenced(
+        &self,
+        file: FileId,
+        blocks: &[(Block, u64)],
+        write: Write,
+    ) -> Result<Put, StoreError> {
+        let _ = file;
+        let blocks: Vec<Block> = blocks.iter().map(|(block, _)| block.clone()).collect();
+        self.put_many(&blocks, write)
+    }
 
     /// Removes blocks; missing ones are not an error.
     fn delete_many(&self, cids: &[Cid]) -> Result<(), StoreError>;

@@ -9,6 +9,7 @@ mod durability;
 mod lease;
 mod options;
 mod quota;
+mod refs;
 mod tables;
 mod upgrade;
 
@@ -25,9 +26,10 @@ pub use self::lease::Lease;
 pub(crate) use self::lease::Leases;
 pub use self::options::StoreOptions;
 use self::quota::MakeRoom;
+use self::refs::OpenFiles;
 pub use self::tables::Change;
 use super::schema::{self, BLOCKS, Children, Entry, INDEX, LINKS, META};
-use super::{Blockstore, Indexed, Put, StoreError, Totals, Write};
+use super::{Blockstore, FileId, Indexed, Put, StoreError, Totals, Write};
 use crate::block::Block;
 use crate::cid::{self, Cid, Codec, Key};
 use crate::dag::{self, Link};
@@ -49,6 +51,8 @@ pub struct RocksStore {
     quota: AtomicU64,
     /// Asked when a put would pass the quota.
     room: OnceLock<MakeRoom>,
+    /// Users' files that blocks lie in.
+    open_files: OpenFiles,
 }
 
 impl RocksStore {
@@ -78,6 +82,7 @@ impl RocksStore {
             leases: Arc::default(),
             quota: AtomicU64::new(u64::MAX),
             room: OnceLock::new(),
+            open_files: OpenFiles::default(),
         };
         let (sums, generation) = (store.load_sums()?, store.load_generation()?);
         *store.writer() = Writer { sums, generation };
@@ -146,6 +151,22 @@ impl RocksStore {
             .collect())
     }
 
+    /// A block's bytes, whichever place has them. One in users' files that counts as missing is looked
+    /// for again: a disk may have been away.
+    fn read_anywhere(&self, cid: &Cid, entry: Entry) -> Result<Option<Bytes>, StoreError> {
+        if entry.stored && !entry.rotten {
+            match self.read_block(cid) {
+                Err(StoreError::Corrupt { .. }) if entry.referenced => {}
+                Ok(None) if entry.referenced => {}
+                other => return other,
+            }
+        }
+        if !entry.referenced {
+            return Ok(None);
+        }
+        self.read_referenced(cid, entry)
+    }
+
     fn read_block(&self, cid: &Cid) -> Result<Option<Bytes>, StoreError> {
         let key = cid.hash().to_bytes();
         match self.db.get_pinned_cf(self.family(BLOCKS), &key) {
@@ -168,14 +189,14 @@ impl RocksStore {
 
 impl Blockstore for RocksStore {
     fn get_many(&self, cids: &[Cid]) -> Result<Vec<Option<Bytes>>, StoreError> {
-        let entries = self.entries(&cids.iter().collect::<Vec<_>>())?;
+        let keys: Vec<Vec<u8>> = cids.iter().map(|cid| cid.hash().to_bytes()).collect();
         // One by one: RocksDB's multi-get reads blobs one after another too, and copies them twice.
         cids.iter()
-            .zip(entries)
-            .map(|(cid, entry)| match cid::identity_data(cid) {
-                Some(data) => Ok(Some(Bytes::copy_from_slice(data))),
-                None if entry.is_some() => self.read_block(cid),
-                None => Ok(None),
+            .zip(self.raw_entries(&keys)?)
+            .map(|(cid, entry)| match (cid::identity_data(cid), entry) {
+                (Some(data), _) => Ok(Some(Bytes::copy_from_slice(data))),
+                (None, Some(entry)) => self.read_anywhere(cid, entry),
+                (None, None) => Ok(None),
             })
             .collect()
     }
@@ -218,6 +239,15 @@ impl Blockstore for RocksStore {
 
     fn put_many(&self, blocks: &[Block], write: Write) -> Result<Put, StoreError> {
         self.put_missing(blocks, write)
+    }
+
+    fn put_referenced(
+        &self,
+        file: FileId,
+        blocks: &[(Block, u64)],
+        write: Write,
+    ) -> Result<Put, StoreError> {
+        self.put_references(file, blocks, write)
     }
 
     fn delete_many(&self, cids: &[Cid]) -> Result<(), StoreError> {

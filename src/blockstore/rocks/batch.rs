@@ -31,8 +31,8 @@ pub(crate) struct Writer {
 
 /// Changes of blocks to be written at once.
 #[derive(Default)]
-struct Batch {
-    writes: WriteBatch,
+pub(super) struct Batch {
+    pub(super) writes: WriteBatch,
     put: Put,
     sums: Sums,
     /// Whether a node with links is among them.
@@ -45,30 +45,46 @@ impl Batch {
         let key = block.cid().hash().to_bytes();
         let data = block.data();
         let size = u32::try_from(data.len()).expect("a block has at most 2 MiB");
-        let (children, links) = schema::children(data);
+        let children = self.describe(store, block, &key);
         let entry = Entry {
-            referenced: old.is_some_and(|old| old.referenced && !old.rotten),
+            referenced: old.is_some_and(|old| old.referenced),
             ..Entry::stored(size, children, generation)
         };
         self.writes.put_cf(store.family(BLOCKS), &key, data);
-        self.writes
-            .put_cf(store.family(INDEX), &key, entry.encode());
+        self.replace(store, &key, old, entry);
+    }
+
+    /// Writes what a block links to; its bytes may be anywhere.
+    pub(super) fn describe(&mut self, store: &RocksStore, block: &Block, key: &[u8]) -> Children {
+        let (children, links) = schema::children(block.data());
         if children == Children::Stored {
             self.nodes = true;
             self.writes
-                .put_cf(store.family(LINKS), &key, schema::encode_links(&links));
+                .put_cf(store.family(LINKS), key, schema::encode_links(&links));
             for child in schema::held(&links) {
-                let row = schema::parent_row(&child, &key);
+                let row = schema::parent_row(&child, key);
                 self.writes.put_cf(store.family(PARENTS), row, []);
             }
         }
+        children
+    }
+
+    /// Writes the entry of a block that could not be had before.
+    pub(super) fn replace(
+        &mut self,
+        store: &RocksStore,
+        key: &[u8],
+        old: Option<Entry>,
+        entry: Entry,
+    ) {
+        self.writes.put_cf(store.family(INDEX), key, entry.encode());
         self.sums += Sums::of(entry);
         if let Some(old) = old {
             self.sums -= Sums::of(old);
         }
         self.put += Put {
             blocks: 1,
-            bytes: u64::from(size),
+            bytes: u64::from(entry.size),
         };
     }
 }
@@ -142,7 +158,7 @@ impl RocksStore {
     }
 
     /// Writes the batch, and what it adds to the sums, in one.
-    fn write_batch(
+    pub(super) fn write_batch(
         &self,
         writer: &mut Writer,
         mut batch: Batch,
