@@ -156,8 +156,7 @@ impl RocksStore {
     fn read_anywhere(&self, cid: &Cid, entry: Entry) -> Result<Option<Bytes>, StoreError> {
         if entry.stored && !entry.rotten {
             match self.read_block(cid) {
-                Err(StoreError::Corrupt { .. }) if entry.referenced => {}
-                Ok(None) if entry.referenced => {}
+                Err(StoreError::Corrupt { .. }) | Ok(None) if entry.referenced => {}
                 other => return other,
             }
         }
