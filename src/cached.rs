@@ -32,14 +32,19 @@ impl Cached {
     /// Notes that the content below `root` is used now. Not synced: what a loss of power takes is an
     /// age.
     pub fn touch(&self, root: &Cid) -> Result<(), StoreError> {
-        if cid::identity_data(root).is_some() {
-            return Ok(());
-        }
         let now = SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .unwrap_or_default();
+        self.touch_at(root, u64::try_from(now.as_millis()).unwrap_or(0))
+    }
+
+    /// The same at a time in milliseconds since 1970.
+    pub(crate) fn touch_at(&self, root: &Cid, used: u64) -> Result<(), StoreError> {
+        if cid::identity_data(root).is_some() {
+            return Ok(());
+        }
         let mut value = Vec::new();
-        schema::put_varint(&mut value, u64::try_from(now.as_millis()).unwrap_or(0));
+        schema::put_varint(&mut value, used);
         value.extend(root.to_bytes());
         let key = root.hash().to_bytes();
         self.store

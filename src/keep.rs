@@ -62,11 +62,11 @@ impl Keep {
         let Some(changes) = rows(hold, false) else {
             return Ok(false);
         };
-        let held = self.store.table_get(schema::KEEP, &changes[0].0)?.is_some();
-        if held {
+        let there = self.store.table_get(schema::KEEP, &changes[0].0)?.is_some();
+        if there {
             self.store.table_write_durably(schema::KEEP, &changes)?;
         }
-        Ok(held)
+        Ok(there)
     }
 
     /// Every hold.
@@ -81,6 +81,16 @@ impl Keep {
                 true
             })?;
         Ok(holds)
+    }
+
+    /// Whether there is any hold.
+    pub(crate) fn any_holds(&self) -> Result<bool, StoreError> {
+        let mut any = false;
+        self.store.table_scan(schema::KEEP, &[HOLD], &mut |_, _| {
+            any = true;
+            false
+        })?;
+        Ok(any)
     }
 
     /// Whether all below the block of this multihash is pinned.

@@ -10,6 +10,8 @@ pub mod cid;
 pub mod dag;
 pub mod extract;
 #[cfg(feature = "rocksdb")]
+pub mod gc;
+#[cfg(feature = "rocksdb")]
 pub mod keep;
 #[cfg(feature = "rocksdb")]
 pub mod pin;

@@ -24,6 +24,7 @@ use std::sync::Arc;
 
 use crate::blockstore::{Blockstore, Lease, RocksStore, StoreError, StoreOptions};
 use crate::cached::Cached;
+use crate::gc::Collector;
 use crate::keep::Keep;
 use crate::pin::Pins;
 use crate::records::{Family, Records};
@@ -122,6 +123,7 @@ pub struct Repo {
     path: PathBuf,
     blocks: Arc<RocksStore>,
     pins: Pins,
+    collector: Arc<Collector>,
     /// Last, so that it is given back after the database is closed.
     _lock: Lock,
 }
@@ -172,10 +174,12 @@ impl Repo {
         }
         blocks.set_quota(quota);
         let pins = Pins::new(Arc::clone(&blocks));
+        let collector = Collector::start(&blocks);
         Ok(Self {
             path,
             blocks,
             pins,
+            collector,
             _lock: lock,
         })
     }
@@ -185,6 +189,12 @@ impl Repo {
     #[must_use]
     pub fn lease(&self) -> Lease {
         self.blocks.lease()
+    }
+
+    /// What removes blocks that nothing keeps.
+    #[must_use]
+    pub const fn collector(&self) -> &Arc<Collector> {
+        &self.collector
     }
 
     /// What is kept, beside the pins.

@@ -11,7 +11,7 @@ use clap::{ArgAction, Parser, Subcommand};
 use store_config::Flag;
 
 pub(crate) use content::{Add, Cat, Get, Ls, Share, Wait};
-pub(crate) use plumbing::{Block, Completions, Config, Man, Pin, Repo};
+pub(crate) use plumbing::{Block, Completions, Config, Gc, Man, Pin, Repo};
 pub(crate) use swarm::{Connect, Network, Providers, Run};
 
 /// A content store without a centre: what goes in has the CID that IPFS gives it, and whoever has the
@@ -73,6 +73,7 @@ pub(crate) enum Command {
     Providers(Providers),
     #[command(subcommand)]
     Repo(Repo),
+    Gc(Gc),
     #[command(subcommand)]
     Block(Block),
     /// Make the repo now; every command does so at its first use

@@ -3,6 +3,7 @@
 mod add;
 mod cat;
 mod config;
+mod gc;
 mod get;
 mod init;
 mod ls;
@@ -33,7 +34,8 @@ impl Command {
             Self::Peers => swarm::peers(context),
             Self::Connect(args) => swarm::connect(&args, context),
             Self::Providers(args) => swarm::providers(&args, context),
-            Self::Repo(Repo::Stat) => stat::repo(context),
+            Self::Repo(Repo::Stat { quick }) => stat::repo(quick, context),
+            Self::Gc(args) => gc::run(&args, context),
             Self::Block(Block::Stat { cid, local: _ }) => stat::block(&cid, context),
             Self::Init => init::run(context),
             Self::Config(args) => config::run(&args, context),

@@ -19,6 +19,7 @@ mod peers;
 mod requests;
 pub mod service;
 pub mod transport;
+mod upkeep;
 mod writer;
 
 pub use libp2p::{Multiaddr, PeerId};

@@ -22,6 +22,7 @@ use crate::identity::IdentityError;
 use crate::metrics::http;
 use crate::network::{NetworkError, Role};
 use crate::service::Service;
+use crate::upkeep::Upkeep;
 
 /// Program and version, as peers and users are told it.
 pub const AGENT: &str = concat!("store/", env!("CARGO_PKG_VERSION"));
@@ -39,6 +40,7 @@ pub struct Node {
     host: Host,
     joined: Arc<Joined>,
     metrics: Option<http::Server>,
+    upkeep: Upkeep,
     runtime: Runtime,
 }
 
@@ -95,6 +97,7 @@ impl Node {
             Some(address) => Some(runtime.block_on(joined.serve_metrics(address))?),
             None => None,
         };
+        let upkeep = Upkeep::start(Arc::clone(&repo)).map_err(NodeError::Threads)?;
         let service = Service::with_node(Arc::clone(&repo), config, Arc::clone(&joined));
         // Last: a command that gets through finds everything running.
         let host = Host::serve(repo, service)?;
@@ -102,6 +105,7 @@ impl Node {
             host,
             joined,
             metrics,
+            upkeep,
             runtime,
         })
     }
@@ -141,9 +145,10 @@ impl Node {
             host,
             joined,
             metrics,
+            upkeep,
             runtime,
         } = self;
-        drop(metrics);
+        drop((metrics, upkeep));
         let (repo, left) = host.stop_serving(COMMANDS_END);
         if left > 0 {
             tracing::info!(

@@ -6,6 +6,7 @@
 
 mod add;
 mod failure;
+mod gc;
 mod get;
 mod peers;
 mod pin;
@@ -75,6 +76,7 @@ impl Service {
             Request::Pin(request) => self.pin(request, &speaker),
             Request::Swarm(request) => self.swarm(request, &speaker),
             Request::Stat(request) => self.stat(&request, &speaker),
+            Request::Gc(request) => self.gc(request, &speaker),
         }
     }
 

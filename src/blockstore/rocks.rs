@@ -6,10 +6,12 @@
 
 mod batch;
 mod durability;
+mod generation;
 mod lease;
 mod options;
 mod quota;
 mod refs;
+mod space;
 mod tables;
 mod upgrade;
 
@@ -28,7 +30,7 @@ pub use self::options::StoreOptions;
 use self::quota::MakeRoom;
 use self::refs::OpenFiles;
 pub use self::tables::Change;
-use super::schema::{self, BLOCKS, Children, Entry, INDEX, LINKS, META};
+use super::schema::{self, BLOCKS, Children, Entry, INDEX, LINKS};
 use super::{Blockstore, FileId, Indexed, Put, StoreError, Totals, Write};
 use crate::block::Block;
 use crate::cid::{self, Cid, Codec, Key};
@@ -47,6 +49,8 @@ pub struct RocksStore {
     durability: Durability,
     writer: Mutex<Writer>,
     leases: Arc<Leases>,
+    /// Grows with each batch that is read or written.
+    traffic: AtomicU64,
     /// Bytes of stored blocks at most; `u64::MAX`: no limit.
     quota: AtomicU64,
     /// Asked when a put would pass the quota.
@@ -77,15 +81,21 @@ impl RocksStore {
             durability: Durability::default(),
             writer: Mutex::new(Writer {
                 sums: schema::Sums::default(),
-                generation: 1,
+                generation: 0,
+                reserved: 0,
             }),
+            traffic: AtomicU64::new(0),
             leases: Arc::default(),
             quota: AtomicU64::new(u64::MAX),
             room: OnceLock::new(),
             open_files: OpenFiles::default(),
         };
         let (sums, generation) = (store.load_sums()?, store.load_generation()?);
-        *store.writer() = Writer { sums, generation };
+        *store.writer() = Writer {
+            sums,
+            generation,
+            reserved: generation,
+        };
         // Opening replays the log and leaves it where it is. Many small adds in a row, each in its
         // own process, pay for tables and blob files once in a while, not each time.
         if files > REPLAY_FILES_MAX || bytes > REPLAY_BYTES_MAX {
@@ -111,35 +121,9 @@ impl RocksStore {
             .expect("every family of the schema is opened with the database")
     }
 
-    /// Opens a lease: what is put or met from now on is not removed while it lives.
-    #[must_use]
-    pub fn lease(&self) -> Lease {
-        // Under the writer, so that no collection begins in between.
-        let writer = self.writer();
-        Leases::open(&self.leases, writer.generation)
-    }
-
     /// The leases.
     pub(crate) const fn leases(&self) -> &Arc<Leases> {
         &self.leases
-    }
-
-    /// Begins a new generation of blocks: what is put from now on is told from what was before.
-    /// Returns the new one.
-    pub(crate) fn next_generation(&self) -> Result<u64, StoreError> {
-        let mut writer = self.writer();
-        let next = writer.generation + 1;
-        let mut value = Vec::new();
-        schema::put_varint(&mut value, next);
-        self.table_write(META, &[(schema::GENERATION.to_vec(), Some(value))])?;
-        writer.generation = next;
-        Ok(next)
-    }
-
-    fn load_generation(&self) -> Result<u64, StoreError> {
-        let value = self.table_get(META, schema::GENERATION)?;
-        let generation = value.and_then(|value| schema::take_varint(&mut value.as_slice()));
-        Ok(generation.unwrap_or(1))
     }
 
     /// What the index says of each block that can be had.
@@ -188,6 +172,7 @@ impl RocksStore {
 
 impl Blockstore for RocksStore {
     fn get_many(&self, cids: &[Cid]) -> Result<Vec<Option<Bytes>>, StoreError> {
+        self.note_traffic();
         let keys: Vec<Vec<u8>> = cids.iter().map(|cid| cid.hash().to_bytes()).collect();
         // One by one: RocksDB's multi-get reads blobs one after another too, and copies them twice.
         cids.iter()

@@ -39,8 +39,25 @@ pub(crate) struct PinAdd {
 /// What is on this machine
 #[derive(Debug, Subcommand)]
 pub(crate) enum Repo {
-    /// Where the repo is, and how many blocks, bytes and pins it has
-    Stat,
+    /// What is in the repo, what keeps it, and what it takes on disk
+    Stat {
+        /// Leave out what keeps it: no walk over all blocks
+        #[arg(long)]
+        quick: bool,
+    },
+}
+
+/// Remove content that is not pinned, and give its space back
+///
+/// Others go on beside it, and what they use stays.
+#[derive(Debug, Args)]
+pub(crate) struct Gc {
+    /// Only say what would be removed
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Remove only what no content needs: leave what is whole and usable in the cache
+    #[arg(long)]
+    pub(crate) keep_cache: bool,
 }
 
 /// Single blocks

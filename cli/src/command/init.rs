@@ -16,7 +16,7 @@ struct Made {
 
 /// To look at a repo is to make it.
 pub(crate) fn run(context: &mut Context) -> Result<(), Error> {
-    let request = Request::Stat(StatRequest::Repo);
+    let request = Request::Stat(StatRequest::Repo { usage: false });
     let mut conversation = Conversation::open(context, None, &request, "making")?;
     while let Some(answer) = conversation.next()? {
         if let Answer::Item(Item::Repo(stat)) = answer {

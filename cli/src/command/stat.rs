@@ -8,8 +8,8 @@ use crate::context::Context;
 use crate::exit::Error;
 use crate::output;
 
-pub(crate) fn repo(context: &mut Context) -> Result<(), Error> {
-    let request = Request::Stat(StatRequest::Repo);
+pub(crate) fn repo(quick: bool, context: &mut Context) -> Result<(), Error> {
+    let request = Request::Stat(StatRequest::Repo { usage: !quick });
     let mut conversation = Conversation::open(context, None, &request, "counting")?;
     while let Some(answer) = conversation.next()? {
         if let Answer::Item(Item::Repo(stat)) = answer {
@@ -20,13 +20,46 @@ pub(crate) fn repo(context: &mut Context) -> Result<(), Error> {
 }
 
 fn table(stat: &RepoStat) -> String {
-    output::table(&[
+    let mut rows = vec![
         ("path", stat.path.to_string()),
         ("format", stat.format.to_string()),
         ("blocks", stat.blocks.to_string()),
-        ("size", output::size(stat.bytes)),
-        ("pins", stat.pins.to_string()),
-    ])
+        ("stored", stored(stat)),
+    ];
+    if stat.referenced > 0 {
+        rows.push(("in users' files", output::size(stat.referenced)));
+    }
+    if let Some(usage) = stat.usage {
+        rows.push(("  pinned", output::size(usage.pinned)));
+        rows.push(("  cached", output::size(usage.cached)));
+        rows.push(("  reclaimable", output::size(usage.reclaimable)));
+    }
+    rows.push(("on disk", on_disk(stat)));
+    rows.push(("pins", stat.pins.to_string()));
+    output::table(&rows)
+}
+
+fn stored(stat: &RepoStat) -> String {
+    let stored = output::size(stat.stored);
+    match stat.quota {
+        Some(quota) => format!("{stored} of {}", output::size(quota)),
+        None => stored,
+    }
+}
+
+fn on_disk(stat: &RepoStat) -> String {
+    let disk = output::size(stat.disk);
+    match stat.amplification_permille {
+        Some(permille) => {
+            let hundredths = permille / 10;
+            format!(
+                "{disk} ({}.{:02} of what is stored)",
+                hundredths / 100,
+                hundredths % 100
+            )
+        }
+        None => disk,
+    }
 }
 
 pub(crate) fn block(cid: &str, context: &mut Context) -> Result<(), Error> {

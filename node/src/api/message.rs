@@ -5,6 +5,7 @@
 //! of one user on one machine, mostly of one version: an unknown message is an error that says so.
 
 mod add;
+mod storage;
 
 use std::fmt::Display;
 use std::str::FromStr;
@@ -17,6 +18,7 @@ use store::unixfs::data::{self, Metadata};
 use store::unixfs::{Name, Piece};
 
 pub use self::add::{AddOptions, Added, Shape, ShapeError, Step};
+pub use self::storage::{Collected, Gc, RepoStat, Usage};
 
 /// What a command asks for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,6 +40,8 @@ pub enum Request {
     Swarm(SwarmRequest),
     /// What is on this machine.
     Stat(StatRequest),
+    /// Remove what nothing keeps.
+    Gc(Gc),
 }
 
 /// Which content, and how to reach it.
@@ -128,7 +132,10 @@ pub enum SwarmRequest {
 #[serde(rename_all = "snake_case")]
 pub enum StatRequest {
     /// The repo. Answered by [`Item::Repo`].
-    Repo,
+    Repo {
+        /// Also what keeps the bytes: goes over all blocks.
+        usage: bool,
+    },
     /// One block, without asking anybody else. Answered by [`Item::Block`].
     Block {
         /// The block.
@@ -189,6 +196,8 @@ pub enum Phase {
     WaitingForBlocks,
     /// The disk makes it durable.
     Committing,
+    /// What nothing keeps is looked for and removed.
+    Collecting,
 }
 
 impl Display for Phase {
@@ -198,6 +207,7 @@ impl Display for Phase {
             Self::Connecting => "connecting",
             Self::WaitingForBlocks => "waiting for blocks",
             Self::Committing => "writing to disk",
+            Self::Collecting => "removing what nothing keeps",
         })
     }
 }
@@ -269,6 +279,8 @@ pub enum Item {
     Provider(Provider),
     /// The repo.
     Repo(RepoStat),
+    /// What was removed.
+    Collected(Collected),
     /// A block.
     Block(BlockStat),
     /// A link.
@@ -354,21 +366,6 @@ pub struct Provider {
     pub peer: PeerId,
     /// Where it is.
     pub addresses: Vec<Multiaddr>,
-}
-
-/// The repo.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RepoStat {
-    /// Its directory.
-    pub path: Name,
-    /// Its format version.
-    pub format: u32,
-    /// Number of blocks.
-    pub blocks: u64,
-    /// Their bytes.
-    pub bytes: u64,
-    /// Number of pins.
-    pub pins: u64,
 }
 
 /// A block.

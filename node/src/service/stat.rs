@@ -10,7 +10,9 @@ use crate::api::message::{BlockStat, Failure, Item, RepoStat, StatRequest};
 impl Service {
     pub(super) fn stat(&self, request: &StatRequest, speaker: &Speaker) -> Result<(), Failure> {
         match *request {
-            StatRequest::Repo => speaker.item(Item::Repo(self.repo_stat(speaker)?))?,
+            StatRequest::Repo { usage } => {
+                speaker.item(Item::Repo(self.repo_stat(usage, speaker)?))?;
+            }
             StatRequest::Block { cid } => {
                 let sizes = self.repo.blocks().sizes(&[cid])?;
                 let size = sizes.into_iter().next().flatten();
@@ -20,23 +22,29 @@ impl Service {
         Ok(())
     }
 
-    fn repo_stat(&self, speaker: &Speaker) -> Result<RepoStat, Failure> {
-        // Walks the whole index: seconds, for millions of blocks.
-        let (mut blocks, mut bytes) = (0, 0);
-        let count = || {
-            self.repo.blocks().for_each(&mut |block| {
-                blocks += 1;
-                bytes += u64::from(block.size);
-                !speaker.is_gone()
-            })
+    fn repo_stat(&self, usage: bool, speaker: &Speaker) -> Result<RepoStat, Failure> {
+        let collector = self.repo.collector();
+        let usage = if usage {
+            // Goes over the whole index: seconds, for millions of blocks.
+            let count = || collector.usage(&|| !speaker.is_gone());
+            watch(speaker, || None, || (), count)?.map(Into::into)
+        } else {
+            None
         };
-        watch(speaker, || None, || (), count)?;
+        let totals = self.repo.blocks().totals()?;
+        let space = collector.space()?;
         Ok(RepoStat {
             path: self.repo.path().as_os_str().to_owned().into(),
             format: format::FORMAT,
-            blocks,
-            bytes,
+            blocks: totals.blocks,
+            bytes: totals.bytes,
+            stored: space.live,
+            referenced: totals.bytes.saturating_sub(space.live),
+            quota: self.repo.blocks().quota(),
+            disk: space.disk,
+            amplification_permille: space.disk.saturating_mul(1000).checked_div(space.live),
             pins: self.repo.pins().list()?.len() as u64,
+            usage,
         })
     }
 }

@@ -255,7 +255,7 @@ fn only_hash_says_the_same_cid_and_writes_nothing() {
         ..options()
     };
     let hashed = added(&add_tree(&host, only_hash, b"bytes"));
-    let events = ask(&host, &Request::Stat(StatRequest::Repo));
+    let events = ask(&host, &Request::Stat(StatRequest::Repo { usage: false }));
     let Event::Item(Item::Repo(stat)) = &events[0] else {
         panic!("{events:?}")
     };

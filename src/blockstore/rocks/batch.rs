@@ -15,6 +15,7 @@ use crate::blockstore::schema::{
 };
 use crate::blockstore::{Put, StoreError, Write};
 use crate::cid::{self, Key};
+use crate::dag::Link;
 
 /// Blocks go to RocksDB in batches of this many bytes: it copies them twice, and what fits the
 /// processor's cache is copied twice as fast as 16 MiB at once.
@@ -27,6 +28,8 @@ pub(crate) struct Writer {
     pub(super) sums: Sums,
     /// What blocks are put now belong to; see [`Entry::born`].
     pub(super) generation: u64,
+    /// Generations below this one are taken, whatever a crash takes away.
+    pub(super) reserved: u64,
 }
 
 /// Changes of blocks to be written at once.
@@ -98,6 +101,7 @@ impl RocksStore {
 
     /// [`crate::blockstore::Blockstore::put_many`].
     pub(super) fn put_missing(&self, blocks: &[Block], write: Write) -> Result<Put, StoreError> {
+        self.note_traffic();
         match self.try_put(blocks, write) {
             Err(StoreError::Quota { needed, .. }) if self.make_room(needed)? => {
                 self.try_put(blocks, write)
@@ -146,9 +150,9 @@ impl RocksStore {
     }
 
     /// Somebody needs a block that is there: it counts as put now, if a lease is open to whom that
-    /// matters.
+    /// matters. Whose it is is not known here: older ones than his may be open, and end before his.
     fn meet(&self, batch: &mut Batch, writer: &Writer, key: &[u8], entry: Entry) {
-        if entry.born < writer.generation && self.leases.any() {
+        if entry.born < writer.generation && self.leases.oldest().is_some() {
             let entry = Entry {
                 born: writer.generation,
                 ..entry
@@ -198,10 +202,7 @@ impl RocksStore {
             }
             batch.writes.delete_cf(self.family(INDEX), key);
             if entry.children == Children::Stored {
-                let links = self.db.get_pinned_cf(self.family(LINKS), key);
-                let links = links.map_err(failed)?;
-                let links = links.and_then(|links| schema::decode_links(&links));
-                for child in schema::held(&links.unwrap_or_default()) {
+                for child in schema::held(&self.stored_links(key)?) {
                     let row = schema::parent_row(&child, key);
                     batch.writes.delete_cf(self.family(PARENTS), row);
                 }
@@ -263,13 +264,27 @@ impl RocksStore {
             .collect()
     }
 
-    /// The multihashes of the nodes that link to `key`, until `each` returns `false`.
+    /// The multihashes of the nodes that link to `key`, in their order, those up to `after` left out,
+    /// until `each` returns `false`.
     pub(crate) fn parents(
         &self,
         key: &[u8],
+        after: Option<&[u8]>,
         each: &mut dyn FnMut(&[u8]) -> bool,
     ) -> Result<(), StoreError> {
-        self.table_scan(PARENTS, key, &mut |row, _| each(&row[key.len()..]))
+        // The least key that is greater.
+        let start = after.map(|after| [key, after, &[0]].concat());
+        self.table_scan_from(PARENTS, start.as_deref().unwrap_or(key), &mut |row, _| {
+            row.strip_prefix(key).is_some_and(&mut *each)
+        })
+    }
+
+    /// The links of a node, by its multihash; none where it is not here, or has none.
+    pub(crate) fn stored_links(&self, key: &[u8]) -> Result<Vec<Link>, StoreError> {
+        let links = self.db.get_pinned_cf(self.family(LINKS), key);
+        let links = links.map_err(failed)?;
+        let links = links.and_then(|links| schema::decode_links(&links));
+        Ok(links.unwrap_or_default())
     }
 
     /// What was summed up so far.

@@ -1,8 +1,8 @@
 //! [`Lease`]: what is in use, and so is not removed, though nothing keeps it yet.
 //!
 //! An add puts leaves long before the root that will be pinned, and may meet blocks that nobody keeps
-//! any more. Blocks therefore have a generation, which each collection begins anew; while a lease is
-//! open, those that were put or met in its generation or later stay. A get needs what is below its
+//! any more. Blocks therefore have a generation, and each lease begins a new one; while it is open,
+//! those that were put or met in its generation or later stay. A get needs what is below its
 //! root, wherever it came from: that root counts as kept while the lease is open.
 
 use std::collections::{BTreeMap, HashMap};
@@ -52,11 +52,6 @@ impl Leases {
             generation,
             roots: Mutex::default(),
         }
-    }
-
-    /// Whether any is open.
-    pub(super) fn any(&self) -> bool {
-        !self.state().open.is_empty()
     }
 
     /// The first generation in which a lease was opened that is open still.

@@ -60,11 +60,24 @@ impl RocksStore {
         prefix: &[u8],
         each: &mut dyn FnMut(&[u8], &[u8]) -> bool,
     ) -> Result<(), StoreError> {
+        self.table_scan_from(family, prefix, &mut |key, value| {
+            key.starts_with(prefix) && each(key, value)
+        })
+    }
+
+    /// Calls `each` with all keys from `start` on and their values, in key order, until it returns
+    /// `false`.
+    pub(crate) fn table_scan_from(
+        &self,
+        family: &str,
+        start: &[u8],
+        each: &mut dyn FnMut(&[u8], &[u8]) -> bool,
+    ) -> Result<(), StoreError> {
         let options = ReadOptions::default();
         let mut rows = self.db.raw_iterator_cf_opt(self.family(family), options);
-        rows.seek(prefix);
+        rows.seek(start);
         while let Some((key, value)) = rows.item() {
-            if !key.starts_with(prefix) || !each(key, value) {
+            if !each(key, value) {
                 break;
             }
             rows.next();

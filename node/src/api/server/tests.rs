@@ -5,7 +5,7 @@ use crate::api::client::{Client, ClientError};
 use crate::api::conversation::watch;
 use crate::api::message::{Event, Phase, StatRequest};
 
-const REQUEST: Request = Request::Stat(StatRequest::Repo);
+const REQUEST: Request = Request::Stat(StatRequest::Repo { usage: false });
 /// Far more than any of this takes.
 const LONG: Duration = Duration::from_secs(30);
 

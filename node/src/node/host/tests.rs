@@ -4,7 +4,9 @@ use crate::api::message::{Event, Item, PinRequest, Request, StatRequest};
 const LONG: Duration = Duration::from_secs(30);
 
 fn repo_stat(mut client: Client) -> u64 {
-    client.send(&Request::Stat(StatRequest::Repo)).unwrap();
+    client
+        .send(&Request::Stat(StatRequest::Repo { usage: false }))
+        .unwrap();
     let Some(Event::Item(Item::Repo(stat))) = client.next().unwrap() else {
         panic!("no stat")
     };

@@ -115,7 +115,7 @@ fn a_part_of_a_remote_file_is_read_and_a_pin_fetches_the_rest() {
         bytes_of(&ask(&host, &Request::Cat(cat))),
         bytes[5_000..5_010]
     );
-    let blocks = || match &ask(&host, &Request::Stat(StatRequest::Repo))[0] {
+    let blocks = || match &ask(&host, &Request::Stat(StatRequest::Repo { usage: false }))[0] {
         Event::Item(Item::Repo(stat)) => stat.blocks,
         other => panic!("no stat: {other:?}"),
     };

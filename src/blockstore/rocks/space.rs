@@ -1,0 +1,66 @@
+//! What the database takes on disk, and the compactions that give space back.
+
+use rocksdb::{BottommostLevelCompaction, CompactOptions};
+
+use super::{RocksStore, StoreError, failed};
+use crate::blockstore::schema::{self, BLOCKS};
+
+impl RocksStore {
+    /// Bytes of all tables and blob files, those included that nobody needs any more and that are not
+    /// deleted yet.
+    pub(crate) fn disk_bytes(&self) -> Result<u64, StoreError> {
+        let mut bytes = 0;
+        for name in schema::ALL {
+            for property in [
+                "rocksdb.total-sst-files-size",
+                "rocksdb.total-blob-file-size",
+            ] {
+                let value = self.db.property_int_value_cf(self.family(name), property);
+                bytes += value.map_err(failed)?.unwrap_or(0);
+            }
+        }
+        Ok(bytes)
+    }
+
+    /// Drops deleted keys from the tables; blob files of which nothing is left go with them.
+    pub(crate) fn drop_tombstones(&self) -> Result<(), StoreError> {
+        self.flush_all()?;
+        for name in schema::OF_BLOCKS {
+            self.compact(name, BottommostLevelCompaction::IfHaveCompactionFilter);
+        }
+        Ok(())
+    }
+
+    /// Writes all blocks in blob files anew, without those that were removed.
+    pub(crate) fn rewrite_blobs(&self) -> Result<(), StoreError> {
+        self.set_blob_gc("true")?;
+        self.compact(BLOCKS, BottommostLevelCompaction::Force);
+        // Left on, it would rewrite blobs in each compaction.
+        self.set_blob_gc("false")
+    }
+
+    fn set_blob_gc(&self, on: &str) -> Result<(), StoreError> {
+        let options = [
+            ("enable_blob_garbage_collection", on),
+            ("blob_garbage_collection_age_cutoff", "1.0"),
+        ];
+        self.db
+            .set_options_cf(self.family(BLOCKS), &options)
+            .map_err(failed)
+    }
+
+    fn flush_all(&self) -> Result<(), StoreError> {
+        self.durability.noting(self.flush(&schema::ALL))
+    }
+
+    /// What fails here, for want of room say, changes nothing but that no space comes back; the
+    /// library does not tell.
+    fn compact(&self, name: &str, bottommost: BottommostLevelCompaction) {
+        let mut options = CompactOptions::default();
+        // Others' compactions go on beside it.
+        options.set_exclusive_manual_compaction(false);
+        options.set_bottommost_level_compaction(bottommost);
+        self.db
+            .compact_range_cf_opt(self.family(name), None::<&[u8]>, None::<&[u8]>, &options);
+    }
+}
