@@ -1,7 +1,7 @@
 //! [`Collector`]: removes blocks that nothing keeps, beside the traffic.
 //!
 //! There is no mark phase. The family `parents` says which nodes link to a block, so a block is kept if
-//! it, or any node above it, is pinned, held, in the cache or in use ([`live`]); that is asked for one
+//! it, or any node above it, is pinned, held, in the cache or in use (`live`); that is asked for one
 //! block after the other, in key order, a few hundred at a time. So there is nothing to remember
 //! but the place in the index, memory is bounded, and a collection that was cut off goes on where it
 //! was.

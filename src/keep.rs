@@ -35,6 +35,15 @@ pub struct Hold {
     pub count: u64,
 }
 
+/// Which kinds of keeping there are, beside recursive pins: what is not there need not be asked for.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Kinds {
+    /// Holds.
+    pub(crate) holds: bool,
+    /// Blocks that are kept for themselves.
+    pub(crate) alone: bool,
+}
+
 /// What is kept in a repo.
 #[derive(Clone)]
 pub struct Keep {
@@ -83,14 +92,20 @@ impl Keep {
         Ok(holds)
     }
 
-    /// Whether there is any hold.
-    pub(crate) fn any_holds(&self) -> Result<bool, StoreError> {
-        let mut any = false;
-        self.store.table_scan(schema::KEEP, &[HOLD], &mut |_, _| {
-            any = true;
-            false
-        })?;
-        Ok(any)
+    /// Which kinds of keeping there are, beside recursive pins.
+    pub(crate) fn kinds(&self) -> Result<Kinds, StoreError> {
+        let any = |kind: u8| {
+            let mut any = false;
+            self.store.table_scan(schema::KEEP, &[kind], &mut |_, _| {
+                any = true;
+                false
+            })?;
+            Ok::<_, StoreError>(any)
+        };
+        Ok(Kinds {
+            holds: any(HOLD)?,
+            alone: any(DIRECT)? || any(PATH)?,
+        })
     }
 
     /// Whether all below the block of this multihash is pinned.

@@ -2,11 +2,11 @@
 
 use std::sync::PoisonError;
 
-use super::live::{Budget, Live};
-use super::sweep::{self, Victim};
+use super::live::Live;
+use super::sweep;
 use super::{Collected, Collection, Collector};
 use crate::blockstore::StoreError;
-use crate::cid::{Cid, Key};
+use crate::cid::Cid;
 
 /// When room is made, this part of the quota more than is needed: not for each batch anew.
 const SLACK: u64 = 16;
@@ -72,18 +72,16 @@ impl Collector {
         let mut live = Live::new(self.roots(true));
         let mut pending = vec![root.hash().to_bytes()];
         while !pending.is_empty() {
-            let some = pending.split_off(pending.len().saturating_sub(BATCH));
+            let mut some = pending.split_off(pending.len().saturating_sub(BATCH));
+            some.sort_unstable();
+            some.dedup();
             let entries = self.store.raw_entries(&some)?;
-            live.refresh();
-            let mut victims = Vec::new();
-            for (key, entry) in some.into_iter().zip(entries) {
-                let Some(entry) = entry else { continue };
-                if sweep::is_young(entry, horizon) || live.keeps(&key, &mut Budget::unlimited())? {
-                    continue;
-                }
-                // Before the node goes, and its links with it.
-                pending.extend(sweep::children(self, &key)?);
-                victims.extend(Key::from_bytes(&key).map(|key| Victim { key, entry }));
+            let blocks = some.into_iter().zip(entries);
+            let blocks = blocks.filter_map(|(key, entry)| Some((key, entry?)));
+            let victims = sweep::victims(&mut live, horizon, blocks.collect())?;
+            // Before the nodes go, and their links with them.
+            for victim in &victims {
+                pending.extend(sweep::children(self, victim.key.as_bytes())?);
             }
             sweep::remove(self, &mut live, horizon, victims, collected)?;
         }

@@ -5,9 +5,9 @@ use std::hash::{BuildHasher, RandomState};
 
 use crate::blockstore::{RocksStore, StoreError, schema};
 use crate::cached::Cached;
-use crate::keep::Keep;
+use crate::keep::{Keep, Kinds};
 
-/// Answers that are remembered at most; 48 bytes each.
+/// Answers of either kind that are remembered at most; 32 bytes each.
 const MEMO_MAX: usize = 1 << 20;
 /// Parents that are read at once.
 const PAGE: usize = 256;
@@ -36,13 +36,17 @@ impl Roots<'_> {
 /// Answers for many blocks, remembering those for nodes.
 pub(super) struct Live<'a> {
     roots: Roots<'a>,
-    memo: HashMap<u128, bool>,
+    /// Nodes that are kept with all below them. What keeps them may go meanwhile: then they stay until
+    /// the next collection.
+    kept: HashSet<u128>,
+    /// Nodes that nothing kept as it was at the last [`Live::refresh`].
+    dead: HashSet<u128>,
     hashers: (RandomState, RandomState),
-    /// Held children by node; `None` until it is known whether there are any holds at all.
-    held: Option<HashMap<Vec<u8>, HashSet<Vec<u8>>>>,
-    any_holds: bool,
-    /// What was known about roots and parents when the memo was empty.
-    changes: u64,
+    /// Held children by node.
+    held: HashMap<Vec<u8>, HashSet<Vec<u8>>>,
+    kinds: Kinds,
+    /// How often something became kept, up to the last refresh; `None` before the first.
+    changes: Option<u64>,
 }
 
 /// A block whose parents are looked at.
@@ -53,62 +57,87 @@ struct Frame {
     more: Option<Vec<u8>>,
 }
 
+impl Frame {
+    /// With the first parents; a full page of them may have others behind it.
+    fn new(key: Vec<u8>, page: Vec<Vec<u8>>) -> Self {
+        let more = page.last().filter(|_| page.len() == PAGE).cloned();
+        Self {
+            key,
+            page: page.into_iter(),
+            more,
+        }
+    }
+}
+
 /// How much may be read for one answer.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Budget(u64);
 
 impl Budget {
-    pub(super) const fn unlimited() -> Self {
-        Self(u64::MAX)
-    }
-
+    pub(super) const UNLIMITED: Self = Self(u64::MAX);
     /// Some milliseconds.
-    pub(super) const fn under_lock() -> Self {
-        Self(2_000)
-    }
+    pub(super) const UNDER_LOCK: Self = Self(500);
 }
 
 impl<'a> Live<'a> {
     pub(super) fn new(roots: Roots<'a>) -> Self {
         Self {
             roots,
-            memo: HashMap::new(),
+            kept: HashSet::new(),
+            dead: HashSet::new(),
             hashers: (RandomState::new(), RandomState::new()),
-            held: None,
-            any_holds: false,
-            changes: roots.store.leases().changes(),
+            held: HashMap::new(),
+            kinds: Kinds::default(),
+            changes: None,
         }
     }
 
-    /// Forgets everything if more may be kept now than when it was found out. Says whether that was so.
-    pub(super) fn refresh(&mut self) -> bool {
+    /// Forgets what was not kept, if more may be kept now. Says whether that was so. To be called
+    /// before questions.
+    pub(super) fn refresh(&mut self) -> Result<bool, StoreError> {
         let now = self.roots.store.leases().changes();
-        if now == self.changes {
-            return false;
+        if self.changes == Some(now) {
+            return Ok(false);
         }
-        self.memo.clear();
-        self.held = None;
-        self.changes = now;
-        true
+        self.dead.clear();
+        self.held.clear();
+        self.kinds = self.roots.keep.kinds()?;
+        self.changes = Some(now);
+        Ok(true)
     }
 
-    /// Whether the block is kept: for its own sake, or by a node above it. When `budget` is used up:
-    /// yes.
-    pub(super) fn keeps(&mut self, key: &[u8], budget: &mut Budget) -> Result<bool, StoreError> {
-        Ok(self.keeps_below(key, budget)? || self.roots.keep.is_kept_alone(key)?)
+    /// Whether each of these blocks is kept: for its own sake, or by a node above it. Where `budget`,
+    /// for each of them, is used up: yes. The keys are in their order: one pass finds their parents.
+    pub(super) fn keeps<K: AsRef<[u8]>>(
+        &mut self,
+        keys: &[K],
+        budget: Budget,
+    ) -> Result<Vec<bool>, StoreError> {
+        let mut pages = Vec::with_capacity(keys.len());
+        self.roots
+            .store
+            .parents_of_each(keys, PAGE, &mut |parents| pages.push(parents))?;
+        keys.iter()
+            .zip(pages)
+            .map(|(key, parents)| {
+                let key = key.as_ref();
+                let frame = Frame::new(key.to_vec(), parents);
+                Ok(self.keeps_below(frame, budget)?
+                    || self.roots.keep_below(key)?
+                    || (self.kinds.alone && self.roots.keep.is_kept_alone(key)?))
+            })
+            .collect()
     }
 
-    /// Whether the block is kept with all below it.
-    fn keeps_below(&mut self, key: &[u8], budget: &mut Budget) -> Result<bool, StoreError> {
-        if let Some(known) = self.known(key)? {
-            return Ok(known);
-        }
-        let mut stack = vec![self.frame(key.to_vec(), None)?];
+    /// Whether a node above the block is kept with all below it, or a hold keeps it.
+    fn keeps_below(&mut self, first: Frame, budget: Budget) -> Result<bool, StoreError> {
+        let mut left = budget.0;
+        let mut stack = vec![first];
         while let Some(frame) = stack.last_mut() {
-            if budget.0 == 0 {
+            if left == 0 {
                 return Ok(true);
             }
-            budget.0 -= 1;
+            left -= 1;
             let Some(parent) = frame.page.next() else {
                 if let Some(last) = frame.more.take() {
                     let key = std::mem::take(&mut frame.key);
@@ -116,7 +145,10 @@ impl<'a> Live<'a> {
                 } else {
                     let dead = std::mem::take(&mut frame.key);
                     stack.pop();
-                    self.remember(&dead, false);
+                    // The first is asked for once, and there are many.
+                    if !stack.is_empty() {
+                        self.remember(&dead, false);
+                    }
                 }
                 continue;
             };
@@ -125,15 +157,16 @@ impl<'a> Live<'a> {
             if let Some(frame) = stack.last_mut() {
                 frame.key = child;
             }
-            match if held {
+            let known = if held {
                 Some(true)
             } else {
                 self.known(&parent)?
-            } {
+            };
+            match known {
                 Some(false) => {}
                 Some(true) => {
                     // What is kept keeps all below it.
-                    for frame in &stack {
+                    for frame in &stack[1..] {
                         self.remember(&frame.key, true);
                     }
                     return Ok(true);
@@ -144,10 +177,14 @@ impl<'a> Live<'a> {
         Ok(false)
     }
 
-    /// What is known about a block without its parents.
+    /// What is known about a node without its parents.
     fn known(&mut self, key: &[u8]) -> Result<Option<bool>, StoreError> {
-        if let Some(known) = self.memo.get(&self.hash(key)) {
-            return Ok(Some(*known));
+        let hash = self.hash(key);
+        if self.kept.contains(&hash) {
+            return Ok(Some(true));
+        }
+        if self.dead.contains(&hash) {
+            return Ok(Some(false));
         }
         if self.roots.keep_below(key)? {
             self.remember(key, true);
@@ -157,19 +194,12 @@ impl<'a> Live<'a> {
     }
 
     fn frame(&self, key: Vec<u8>, after: Option<&[u8]>) -> Result<Frame, StoreError> {
-        let mut page: Vec<Vec<u8>> = Vec::new();
-        let mut full = false;
+        let mut page = Vec::new();
         self.roots.store.parents(&key, after, &mut |parent| {
             page.push(parent.to_vec());
-            full = page.len() == PAGE;
-            !full
+            page.len() < PAGE
         })?;
-        let more = page.last().filter(|_| full).cloned();
-        Ok(Frame {
-            key,
-            page: page.into_iter(),
-            more,
-        })
+        Ok(Frame::new(key, page))
     }
 
     fn hash(&self, key: &[u8]) -> u128 {
@@ -178,24 +208,20 @@ impl<'a> Live<'a> {
     }
 
     fn remember(&mut self, key: &[u8], kept: bool) {
-        if self.memo.len() >= MEMO_MAX {
-            self.memo.clear();
-        }
         let hash = self.hash(key);
-        self.memo.insert(hash, kept);
+        let memo = if kept { &mut self.kept } else { &mut self.dead };
+        if memo.len() >= MEMO_MAX {
+            memo.clear();
+        }
+        memo.insert(hash);
     }
 
     /// Whether a hold on some children of `parent` is one on `child`.
     fn holds(&mut self, parent: &[u8], child: &[u8]) -> Result<bool, StoreError> {
-        let held = if let Some(held) = &mut self.held {
-            held
-        } else {
-            self.any_holds = self.roots.keep.any_holds()?;
-            self.held.insert(HashMap::new())
-        };
-        if !self.any_holds {
+        if !self.kinds.holds {
             return Ok(false);
         }
+        let held = &mut self.held;
         if let Some(children) = held.get(parent) {
             return Ok(children.contains(child));
         }

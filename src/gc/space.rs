@@ -89,7 +89,7 @@ impl Collector {
         let mut here = Live::new(self.roots(true));
         let mut at = Vec::new();
         loop {
-            let mut found = Vec::new();
+            let mut found: Vec<(Vec<u8>, Entry)> = Vec::new();
             let mut next = None;
             self.store.table_scan_from(INDEX, &at, &mut |key, value| {
                 if found.len() == 512 {
@@ -99,22 +99,22 @@ impl Collector {
                 found.extend(Entry::decode(value).map(|entry| (key.to_vec(), entry)));
                 true
             })?;
-            kept.refresh();
-            here.refresh();
-            for (key, entry) in found {
-                let bytes = if entry.stored {
+            kept.refresh()?;
+            here.refresh()?;
+            let keys: Vec<&[u8]> = found.iter().map(|(key, _)| key.as_slice()).collect();
+            let kept = kept.keeps(&keys, Budget::UNLIMITED)?;
+            let here = here.keeps(&keys, Budget::UNLIMITED)?;
+            for (((_, entry), kept), here) in found.iter().zip(kept).zip(here) {
+                let sum = match (kept, here) {
+                    (true, _) => &mut usage.pinned,
+                    (false, true) => &mut usage.cached,
+                    (false, false) => &mut usage.reclaimable,
+                };
+                *sum += if entry.stored {
                     u64::from(entry.size)
                 } else {
                     0
                 };
-                let sum = if kept.keeps(&key, &mut Budget::unlimited())? {
-                    &mut usage.pinned
-                } else if here.keeps(&key, &mut Budget::unlimited())? {
-                    &mut usage.cached
-                } else {
-                    &mut usage.reclaimable
-                };
-                *sum += bytes;
             }
             match next {
                 Some(next) if watch() => at = next,

@@ -9,7 +9,7 @@ use crate::cid::Key;
 /// Blocks that are looked at in one step: about two milliseconds.
 const STEP: usize = 512;
 /// Rows that are deleted under the writer's lock at once: some milliseconds.
-const ROWS: u64 = 2048;
+const ROWS: u64 = 1024;
 /// A link takes no less than this in a block; a node deletes a row for each.
 const LINK_SIZE: u64 = 40;
 /// Steps after which the place is written down.
@@ -128,17 +128,28 @@ impl<'a> Sweep<'a> {
             }
             None => true,
         };
-        self.live.refresh();
         self.collected.seen += found.len() as u64;
-        let mut victims = Vec::new();
-        for (key, entry) in found {
-            if is_young(entry, self.horizon) || self.live.keeps(&key, &mut Budget::unlimited())? {
-                continue;
-            }
+        Ok((victims(&mut self.live, self.horizon, found)?, done))
+    }
+}
+
+/// Those of these blocks, which are in the order of their keys, that nothing keeps.
+pub(super) fn victims(
+    live: &mut Live<'_>,
+    horizon: u64,
+    mut blocks: Vec<(Vec<u8>, Entry)>,
+) -> Result<Vec<Victim>, StoreError> {
+    live.refresh()?;
+    blocks.retain(|(_, entry)| !is_young(*entry, horizon));
+    let keys: Vec<&[u8]> = blocks.iter().map(|(key, _)| key.as_slice()).collect();
+    let kept = live.keeps(&keys, Budget::UNLIMITED)?;
+    let mut victims = Vec::new();
+    for ((key, entry), kept) in blocks.into_iter().zip(kept) {
+        if !kept {
             victims.extend(Key::from_bytes(&key).map(|key| Victim { key, entry }));
         }
-        Ok((victims, done))
     }
+    Ok(victims)
 }
 
 /// Whether somebody may need the block who has not told yet for what.
@@ -166,15 +177,15 @@ pub(super) fn remove(
         let mut writer = collector.store.writer();
         // As it is now, and until the lock is given back.
         let entries = collector.store.raw_entries(&keys)?;
-        let changed = live.refresh();
-        let mut still = Vec::with_capacity(keys.len());
-        for (key, entry) in keys.into_iter().zip(entries) {
-            let Some(entry) = entry else { continue };
-            let kept = is_young(entry, horizon)
-                || (changed && live.keeps(key.as_bytes(), &mut Budget::under_lock())?);
-            if !kept {
-                still.push(key);
-            }
+        let mut still: Vec<Key> = keys
+            .into_iter()
+            .zip(entries)
+            .filter(|(_, entry)| entry.is_some_and(|entry| !is_young(entry, horizon)))
+            .map(|(key, _)| key)
+            .collect();
+        if live.refresh()? {
+            let mut kept = live.keeps(&still, Budget::UNDER_LOCK)?.into_iter();
+            still.retain(|_| !kept.next().unwrap_or(true));
         }
         collected.removed(collector.store.remove(&mut writer, &still)?);
     }

@@ -279,6 +279,36 @@ impl RocksStore {
         })
     }
 
+    /// The first `limit` parents of each of these multihashes; by one pass where they are in order.
+    pub(crate) fn parents_of_each<K: AsRef<[u8]>>(
+        &self,
+        keys: &[K],
+        limit: usize,
+        each: &mut dyn FnMut(Vec<Vec<u8>>),
+    ) -> Result<(), StoreError> {
+        let options = ReadOptions::default();
+        let mut rows = self.db.raw_iterator_cf_opt(self.family(PARENTS), options);
+        let mut before: Option<&[u8]> = None;
+        for key in keys.iter().map(AsRef::as_ref) {
+            // Often it is there already, from the one before.
+            let there = rows.key().is_some_and(|row| row >= key);
+            if !there || before.is_none_or(|before| before >= key) {
+                rows.seek(key);
+            }
+            before = Some(key);
+            let mut parents = Vec::new();
+            while parents.len() < limit
+                && let Some(parent) = rows.key().and_then(|row| row.strip_prefix(key))
+            {
+                parents.push(parent.to_vec());
+                rows.next();
+            }
+            rows.status().map_err(failed)?;
+            each(parents);
+        }
+        Ok(())
+    }
+
     /// The links of a node, by its multihash; none where it is not here, or has none.
     pub(crate) fn stored_links(&self, key: &[u8]) -> Result<Vec<Link>, StoreError> {
         let links = self.db.get_pinned_cf(self.family(LINKS), key);
