@@ -12,6 +12,8 @@ use std::time::{Duration, Instant};
 
 use sha2::{Digest, Sha256};
 
+mod gc;
+
 #[path = "../e2e/support.rs"]
 #[allow(
     dead_code,
@@ -255,10 +257,11 @@ fn main() {
         Some("add") => add(mib, rounds(5)),
         Some("get") => get(mib, rounds(5)),
         Some("small") => small(rounds(31)),
+        Some("gc") => gc::run(&Place::new().path(""), option("--blocks", 1_000_000)),
         _ => {
             let _ = writeln!(
                 std::io::stderr(),
-                "usage: bench add|get|small [--mib N] [--runs R]"
+                "usage: bench add|get|small|gc [--mib N] [--runs R] [--blocks N]"
             );
             std::process::exit(2);
         }
