@@ -13,6 +13,7 @@
 mod support;
 
 mod errors;
+mod gc;
 mod hostile;
 mod kill;
 mod limits;
