@@ -3,7 +3,7 @@
 
 use bytes::Bytes;
 
-use crate::cid::{self, Cid, CidError, Codec, Version};
+use crate::cid::{self, Cid, CidError, Codec, Digest, Form, Hash};
 
 /// The largest block that we make, take or give: Kubo's and Bitswap's limit.
 pub const MAX_BLOCK_SIZE: usize = 2 << 20;
@@ -46,55 +46,73 @@ impl Block {
             .expect("one result for one block")
     }
 
-    /// Checks many blocks at once: independent messages are hashed in one core's vector lanes, which
-    /// is several times faster than one after another (sixteen at a time are best).
+    /// Checks many blocks at once: independent messages under SHA2-256 are hashed in one core's
+    /// vector lanes, which is several times faster than one after another (sixteen at a time are
+    /// best). Other hashes come one by one.
     ///
     /// The results are in the order of `items`.
     #[must_use]
     pub fn verify_many(items: Vec<(Cid, Bytes)>) -> Vec<Result<Self, BlockError>> {
-        let digests = digests(items.iter().map(|(_, data)| data));
-        items
-            .into_iter()
-            .zip(digests)
-            .map(|((cid, data), digest)| {
-                cid::check(&cid)?;
-                check_size(&data)?;
-                let matches = match cid::identity_data(&cid) {
-                    Some(inline) => inline == data,
-                    None => cid.hash().digest() == digest,
-                };
-                if matches {
-                    Ok(Self { cid, data })
-                } else {
-                    let codec = Codec::of(&cid)?;
-                    let actual = cid::from_digest(cid.version(), codec, &digest);
-                    Err(BlockError::Mismatch { cid, actual })
-                }
+        let checked: Vec<Result<Option<Hash>, BlockError>> = items
+            .iter()
+            .map(|(cid, data)| {
+                cid::check(cid)?;
+                check_size(data)?;
+                Ok(Hash::of_code(cid.hash().code()))
             })
+            .collect();
+        let hashed = checked.iter().zip(&items);
+        let messages = hashed.map(|(hash, (_, data))| match hash {
+            Ok(Some(hash)) => Some((*hash, data.as_ref())),
+            // An identity CID, or one that is refused: nothing to hash.
+            Ok(None) | Err(_) => None,
+        });
+        let digests = digests(messages);
+        checked
+            .into_iter()
+            .zip(items)
+            .zip(digests)
+            .map(
+                |((checked, (cid, data)), digest)| match (checked?, digest) {
+                    (Some(hash), Some(digest)) => compare(cid, hash, data, &digest),
+                    _ => carried(cid, data),
+                },
+            )
             .collect()
     }
 
     /// The block of these bytes: hashes them and makes the CID.
-    pub fn hash(version: Version, codec: Codec, data: Bytes) -> Result<Self, BlockError> {
-        let mut blocks = Self::hash_many(version, codec, vec![data])?;
+    pub fn hash(form: impl Into<Form>, codec: Codec, data: Bytes) -> Result<Self, BlockError> {
+        let mut blocks = Self::hash_many(form, codec, vec![data])?;
         Ok(blocks.pop().expect("one block for one message"))
     }
 
     /// The blocks of many byte strings, in their order, hashed together like
-    /// [`Block::verify_many`].
+    /// [`Block::verify_many`]. Where the form says so, CIDs carry what is short enough.
     pub fn hash_many(
-        version: Version,
+        form: impl Into<Form>,
         codec: Codec,
         messages: Vec<Bytes>,
     ) -> Result<Vec<Self>, BlockError> {
+        let form = form.into();
         messages.iter().try_for_each(check_size)?;
-        let digests = digests(messages.iter());
+        let inlined: Vec<Option<Cid>> = messages
+            .iter()
+            .map(|data| form.inlined(codec, data))
+            .collect();
+        let to_hash = inlined.iter().zip(&messages);
+        let digests = digests(to_hash.map(|(cid, data)| match cid {
+            None => Some((form.hash, data.as_ref())),
+            Some(_) => None,
+        }));
         Ok(messages
             .into_iter()
+            .zip(inlined)
             .zip(digests)
-            .map(|(data, digest)| Self {
-                cid: cid::from_digest(version, codec, &digest),
-                data,
+            .map(|((data, inlined), digest)| {
+                let named = || form.cid(codec, &digest.expect("hashed where not carried"));
+                let cid = inlined.unwrap_or_else(named);
+                Self { cid, data }
             })
             .collect())
     }
@@ -133,10 +151,50 @@ fn check_size(data: &Bytes) -> Result<(), BlockError> {
     Ok(())
 }
 
-fn digests<'a>(messages: impl Iterator<Item = &'a Bytes>) -> Vec<[u8; 32]> {
-    let messages: Vec<&[u8]> = messages.map(AsRef::as_ref).collect();
-    let mut digests = vec![[0; 32]; messages.len()];
-    tape_sha256::hash_many(&messages, &mut digests);
+/// The block, if its bytes have the digest that its CID names.
+fn compare(cid: Cid, hash: Hash, data: Bytes, digest: &Digest) -> Result<Block, BlockError> {
+    if cid.hash().digest() == digest.as_bytes() {
+        return Ok(Block { cid, data });
+    }
+    let form = Form {
+        hash,
+        ..Form::from(cid.version())
+    };
+    let actual = form.cid(Codec::of(&cid)?, digest);
+    Err(BlockError::Mismatch { cid, actual })
+}
+
+/// The block, if its bytes are those that its identity CID carries.
+fn carried(cid: Cid, data: Bytes) -> Result<Block, BlockError> {
+    if cid::identity_data(&cid) == Some(&data) {
+        return Ok(Block { cid, data });
+    }
+    let digest = Hash::default().digest(&data);
+    let actual = Form::V1.cid(Codec::of(&cid)?, &digest);
+    Err(BlockError::Mismatch { cid, actual })
+}
+
+/// One digest for each message that has a hash; all those under SHA2-256 are computed together.
+fn digests<'a>(messages: impl Iterator<Item = Option<(Hash, &'a [u8])>>) -> Vec<Option<Digest>> {
+    let mut together: Vec<&[u8]> = Vec::new();
+    let mut places = Vec::new();
+    let mut digests = Vec::new();
+    for (at, message) in messages.enumerate() {
+        digests.push(match message {
+            Some((Hash::Sha2_256, data)) => {
+                together.push(data);
+                places.push(at);
+                None
+            }
+            Some((hash, data)) => Some(hash.digest(data)),
+            None => None,
+        });
+    }
+    let mut sha2 = vec![[0; 32]; together.len()];
+    tape_sha256::hash_many(&together, &mut sha2);
+    for (at, digest) in places.into_iter().zip(sha2) {
+        digests[at] = Some(Digest::of(&digest));
+    }
     digests
 }
 
@@ -146,6 +204,7 @@ mod tests {
     use sha2::{Digest, Sha256};
 
     use super::*;
+    use crate::cid::Version;
 
     proptest! {
         /// `tape-sha256` is young: it must say what `sha2` says, whatever the lengths and the number
@@ -203,5 +262,55 @@ mod tests {
             &Bytes::from_static(b"hello\n")
         );
         assert!(Block::verify(cid, Bytes::from_static(b"other")).is_err());
+    }
+
+    #[test]
+    fn blocks_of_all_hashes_are_checked_together() {
+        let mut blocks = Vec::new();
+        for (i, hash) in (0_u8..).zip(Hash::ALL.into_iter().cycle().take(40)) {
+            for (inline, version) in [(None, Version::V1), (Some(16), Version::V0)] {
+                let form = Form {
+                    version,
+                    hash,
+                    inline,
+                };
+                for codec in [Codec::Raw, Codec::DagPb] {
+                    blocks.push(Block::hash(form, codec, vec![i; i.into()].into()).unwrap());
+                }
+            }
+        }
+        let parts: Vec<(Cid, Bytes)> = blocks.iter().cloned().map(Block::into_parts).collect();
+        let good: Vec<Block> = Block::verify_many(parts.clone())
+            .into_iter()
+            .map(Result::unwrap)
+            .collect();
+        assert_eq!(good, blocks);
+        let evil = parts
+            .into_iter()
+            .map(|(cid, _)| (cid, Bytes::from_static(b"evil")));
+        for (result, good) in Block::verify_many(evil.collect()).into_iter().zip(good) {
+            let error = result.unwrap_err();
+            let BlockError::Mismatch { cid, actual } = error else {
+                panic!("{error}")
+            };
+            assert_eq!(&cid, good.cid());
+            assert_ne!(actual, cid);
+        }
+    }
+
+    #[test]
+    fn short_blocks_are_carried_where_the_form_says_so() {
+        let form = Form {
+            inline: Some(4),
+            ..Form::V0
+        };
+        let cid = |bytes: &'static [u8]| {
+            *Block::hash(form, Codec::DagPb, Bytes::from_static(bytes))
+                .unwrap()
+                .cid()
+        };
+        assert_eq!(cid(b"\x0a\x02\x08\x01").to_string(), "bafyaabakaieac");
+        assert_eq!(cid(b"12345").version(), Version::V0);
+        assert_eq!(cid::identity_data(&cid(b"")), Some(b"".as_slice()));
     }
 }

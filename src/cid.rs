@@ -1,12 +1,22 @@
 //! CID policy: which CIDs we read, which we make, and how they are written down.
 //!
-//! We make CIDv1 (and CIDv0 for the old profile) over sha2-256, and read `raw` and `dag-pb` blocks
-//! of these, plus identity CIDs of up to [`MAX_IDENTITY_SIZE`] bytes.
+//! We make and read CIDv1, and CIDv0 as well, of `raw` and `dag-pb` blocks under the hashes of
+//! [`Hash`], plus identity CIDs of up to [`MAX_IDENTITY_SIZE`] bytes.
+
+mod form;
+mod hash;
 
 use std::fmt;
 
-pub use ::cid::{Cid, Version};
+pub use ::cid::Version;
 use multihash::Multihash;
+
+pub use form::Form;
+pub(crate) use hash::Digest;
+pub use hash::{Hash, MAX_DIGEST_SIZE, UnknownHash};
+
+/// A content identifier. It has room for what an identity CID carries; none is longer in memory.
+pub type Cid = ::cid::CidGeneric<MAX_IDENTITY_SIZE>;
 
 /// Multihash code of SHA2-256 (multicodec table).
 pub const SHA2_256: u64 = 0x12;
@@ -59,6 +69,12 @@ pub enum CidError {
         /// What the parser said.
         reason: String,
     },
+    /// An identity CID of more than [`MAX_IDENTITY_SIZE`] bytes.
+    #[error("an identity CID that carries {size} bytes; at most {MAX_IDENTITY_SIZE} are allowed")]
+    Identity {
+        /// The bytes that it carries.
+        size: u64,
+    },
     /// The bytes are no CID.
     #[error("not a CID: {reason}")]
     Bytes {
@@ -75,7 +91,8 @@ pub enum CidError {
     },
     /// A hash that we cannot check.
     #[error(
-        "CID `{cid}` has hash {code:#x}; only sha2-256 (0x12) and identity (0x0) can be checked"
+        "CID `{cid}` has hash {code:#x}; only {names} can be checked, and identity CIDs",
+        names = Hash::NAMES
     )]
     Hash {
         /// The CID.
@@ -84,7 +101,7 @@ pub enum CidError {
         code: u64,
     },
     /// A digest of the wrong length for its hash.
-    #[error("CID `{cid}` has a digest of {size} bytes, which its hash cannot have")]
+    #[error("CID `{cid}` has a digest of {size} bytes, which its hash does not have")]
     Digest {
         /// The CID.
         cid: Cid,
@@ -99,17 +116,58 @@ pub fn parse(text: &str) -> Result<Cid, CidError> {
         .strip_prefix("ipfs://")
         .or_else(|| text.strip_prefix("/ipfs/"))
         .unwrap_or(text);
-    let cid = Cid::try_from(bare).map_err(|error| CidError::Text {
-        text: text.chars().take(128).collect(),
-        reason: error.to_string(),
+    let cid = Cid::try_from(bare).map_err(|error| {
+        // What is too long for a CID in memory is mostly this; say so.
+        let too_long = multibase(bare).and_then(|bytes| identity_too_long(&bytes));
+        too_long.unwrap_or_else(|| CidError::Text {
+            text: bare.chars().take(128).collect(),
+            reason: error.to_string(),
+        })
     })?;
     check(&cid)?;
     Ok(cid)
 }
 
+/// The bytes of a CIDv1 in base32, the form that everybody writes.
+fn multibase(text: &str) -> Option<Vec<u8>> {
+    let digits = text.strip_prefix('b')?;
+    // No CID that is worth an explanation is longer.
+    let digits = digits.get(..digits.len().min(64)).unwrap_or(digits);
+    let whole = digits.len() / 8 * 8;
+    data_encoding::BASE32_NOPAD
+        .decode(digits.get(..whole)?.to_uppercase().as_bytes())
+        .ok()
+}
+
+/// The error for what begins like an identity CID that carries too much.
+fn identity_too_long(bytes: &[u8]) -> Option<CidError> {
+    let mut rest = bytes;
+    let mut varint = || {
+        let (value, after) = unsigned_varint(rest)?;
+        rest = after;
+        Some(value)
+    };
+    let (version, _codec, code, size) = (varint()?, varint()?, varint()?, varint()?);
+    (version == 1 && code == IDENTITY && size > MAX_IDENTITY_SIZE as u64)
+        .then_some(CidError::Identity { size })
+}
+
+/// A varint of at most 63 bits, and what follows it.
+fn unsigned_varint(bytes: &[u8]) -> Option<(u64, &[u8])> {
+    let length = bytes.iter().take(9).position(|byte| byte & 0x80 == 0)? + 1;
+    let value = bytes[..length]
+        .iter()
+        .rev()
+        .fold(0, |value, byte| value << 7 | u64::from(byte & 0x7f));
+    Some((value, &bytes[length..]))
+}
+
 /// Reads a CID from exactly `bytes`.
 pub fn from_bytes(bytes: &[u8]) -> Result<Cid, CidError> {
     let refuse = |reason: String| CidError::Bytes { reason };
+    if let Some(error) = identity_too_long(bytes) {
+        return Err(error);
+    }
     if bytes.len() > MAX_CID_SIZE {
         return Err(refuse(format!(
             "{} bytes long, at most {MAX_CID_SIZE} allowed",
@@ -130,22 +188,23 @@ pub fn check(cid: &Cid) -> Result<(), CidError> {
     Codec::of(cid)?;
     let hash = cid.hash();
     let size = hash.digest().len();
-    match hash.code() {
-        SHA2_256 if size == 32 => Ok(()),
-        IDENTITY if size <= MAX_IDENTITY_SIZE => Ok(()),
-        SHA2_256 | IDENTITY => Err(CidError::Digest { cid: *cid, size }),
-        code => Err(CidError::Hash { cid: *cid, code }),
+    let code = hash.code();
+    let expected = match Hash::of_code(code) {
+        Some(hash) => hash.size(),
+        None if code == IDENTITY => return Ok(()),
+        None => return Err(CidError::Hash { cid: *cid, code }),
+    };
+    if size == expected {
+        Ok(())
+    } else {
+        Err(CidError::Digest { cid: *cid, size })
     }
 }
 
 /// The CID of a block with this SHA2-256 digest. CIDv0 exists for dag-pb only: raw is always v1.
 #[must_use]
 pub fn from_digest(version: Version, codec: Codec, digest: &[u8; 32]) -> Cid {
-    let hash = Multihash::wrap(SHA2_256, digest).expect("32 bytes fit in a multihash of 64");
-    match (version, codec) {
-        (Version::V0, Codec::DagPb) => Cid::new_v0(hash).expect("sha2-256 is the hash of CIDv0"),
-        _ => Cid::new_v1(codec.code(), hash),
-    }
+    Form::from(version).cid(codec, &Digest::of(digest))
 }
 
 /// The bytes that an identity CID carries; `None` for every other CID.
@@ -169,7 +228,7 @@ impl Key {
     /// Reads a key from exactly the bytes of a multihash; `None` where they are none.
     #[must_use]
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
-        Multihash::<64>::from_bytes(bytes).ok()?;
+        Multihash::<MAX_IDENTITY_SIZE>::from_bytes(bytes).ok()?;
         Some(Self(bytes.into()))
     }
 
@@ -214,14 +273,36 @@ mod tests {
             check(&md5),
             Err(CidError::Hash { code: 0xd5, .. })
         ));
-        let long = Multihash::<129>::wrap(IDENTITY, &[0; 129]);
-        assert!(
-            long.is_ok(),
-            "the bytes of a too long identity CID can be made"
-        );
-        let mut bytes = vec![1, 0x55, 0, 0x81, 0x01];
-        bytes.extend([0; 129]);
-        assert!(from_bytes(&bytes).is_err());
+        let short = Cid::new_v1(0x55, Multihash::wrap(SHA2_256, &[0; 20]).unwrap());
+        assert!(matches!(
+            check(&short),
+            Err(CidError::Digest { size: 20, .. })
+        ));
+        let cbor = Cid::new_v1(0x71, Multihash::wrap(SHA2_256, &[0; 32]).unwrap());
+        assert!(matches!(
+            check(&cbor),
+            Err(CidError::Codec { code: 0x71, .. })
+        ));
+    }
+
+    /// The edge that the UnixFS specification draws, with its two examples.
+    #[test]
+    fn identity_cids_carry_up_to_128_bytes() {
+        let digits = |bytes: &[u8]| data_encoding::BASE32_NOPAD.encode(bytes).to_lowercase();
+        let carry = |size: u8, byte: u8| {
+            let mut bytes = vec![1, 0x55, 0, size | 0x80, 1];
+            bytes.extend(vec![byte; size.into()]);
+            bytes
+        };
+        let (fits, long) = (carry(128, b'B'), carry(129, b'A'));
+        assert!(digits(&fits).starts_with("afkqbaabijbeeqsci"));
+        let cid = from_bytes(&fits).unwrap();
+        assert_eq!(identity_data(&cid), Some([b'B'; 128].as_slice()));
+        assert_eq!(parse(&format!("b{}", digits(&fits))), Ok(cid));
+        assert_eq!(cid.to_bytes(), fits);
+        let refused = CidError::Identity { size: 129 };
+        assert_eq!(from_bytes(&long), Err(refused.clone()));
+        assert_eq!(parse(&format!("b{}", digits(&long))), Err(refused));
     }
 
     #[test]

@@ -13,7 +13,7 @@ pub use missing::missing;
 
 use super::{DagError, Link, links};
 use crate::block::Block;
-use crate::cid::{self, Cid, Codec};
+use crate::cid::{self, Cid, Codec, Hash};
 
 /// Levels below the root that a walk follows. No path on Linux has more than 2,048 directories
 /// (`PATH_MAX` is 4,096 bytes, and each takes two); as much again is left for the shards and file
@@ -21,7 +21,7 @@ use crate::cid::{self, Cid, Codec};
 pub const MAX_DEPTH: usize = 4096;
 
 /// Blocks that a walk remembers unless told otherwise: 16 TiB of leaves of 1 MiB. Each takes 40 to
-/// 80 bytes while it is remembered and 112 more while it is pending.
+/// 80 bytes while it is remembered and 168 more while it is pending.
 pub const MAX_VISITED: usize = 1 << 24;
 
 /// A traversal that is under way.
@@ -50,19 +50,26 @@ struct Pending {
 }
 
 /// What makes two CIDs the same node: their bytes and what these mean, whatever the version.
+///
+/// Of a longer digest than 32 bytes only so many count, so that all take the same little memory: to
+/// find two blocks that agree in 32 bytes of their SHA2-512 is as hard as to find them for SHA2-256.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct Id {
     digest: [u8; 32],
+    hash: Hash,
     codec: Codec,
 }
 
 impl Id {
     /// `None` for identity CIDs, and for CIDs that no block can have.
     fn of(cid: &Cid) -> Option<Self> {
-        let digest = cid.hash().digest().try_into().ok()?;
-        let hashed = cid.hash().code() == cid::SHA2_256;
-        hashed.then_some(Self {
-            digest,
+        let hash = Hash::of_code(cid.hash().code())?;
+        let digest = cid.hash().digest();
+        Some(Self {
+            digest: *digest
+                .first_chunk()
+                .filter(|_| digest.len() == hash.size())?,
+            hash,
             codec: Codec::of(cid).ok()?,
         })
     }
