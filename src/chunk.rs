@@ -186,11 +186,7 @@ impl<R: Read> Chunks<R> {
     }
 
     /// A chunk that ends where `end_of` says, given the next `max` bytes or all that is left.
-    fn cut(
-        &mut self,
-        max: usize,
-        end_of: impl Fn(&[u8]) -> usize,
-    ) -> io::Result<Option<Bytes>> {
+    fn cut(&mut self, max: usize, end_of: impl Fn(&[u8]) -> usize) -> io::Result<Option<Bytes>> {
         if self.ahead.len() - self.at < max && !self.ended {
             self.ahead.drain(..self.at);
             self.at = 0;
@@ -302,9 +298,16 @@ mod tests {
         let after = [b"inserted".as_slice(), &before].concat();
         for chunker in ["rabin-16384-65536-131072", "buzhash"] {
             let chunker: Chunker = chunker.parse().unwrap();
-            let (before, after) = (all(chunker, before.as_slice()), all(chunker, after.as_slice()));
+            let (before, after) = (
+                all(chunker, before.as_slice()),
+                all(chunker, after.as_slice()),
+            );
             let shared = after.iter().filter(|chunk| before.contains(chunk)).count();
-            assert!(shared * 2 > after.len(), "{chunker}: {shared} of {}", after.len());
+            assert!(
+                shared * 2 > after.len(),
+                "{chunker}: {shared} of {}",
+                after.len()
+            );
         }
     }
 
@@ -348,7 +351,10 @@ mod tests {
         }
         let error = |text: &str| text.parse::<Chunker>().unwrap_err();
         assert_eq!(error("rabin-10-20-30"), ChunkerError::Min(10));
-        assert!(matches!(error("rabin-30-20-40"), ChunkerError::Order { .. }));
+        assert!(matches!(
+            error("rabin-30-20-40"),
+            ChunkerError::Order { .. }
+        ));
         assert_eq!(error("rabin-1397932"), ChunkerError::Size(2_096_898));
     }
 }

@@ -3,6 +3,7 @@
 mod content;
 mod described;
 mod plumbing;
+mod shape;
 mod swarm;
 
 use std::path::PathBuf;

@@ -9,7 +9,7 @@ use super::MAX_CHUNK_SIZE;
 
 /// Kubo's irreducible polynomial, of degree 53.
 const POLYNOMIAL: u64 = 0x003d_f305_dfb2_a805;
-const DEGREE: u32 = 63 - POLYNOMIAL.leading_zeros();
+const DEGREE: u32 = POLYNOMIAL.ilog2();
 /// Bytes that the fingerprint covers.
 const WINDOW: usize = 16;
 
@@ -31,17 +31,21 @@ impl Bounds {
     /// than the one before, and `max` at most [`MAX_CHUNK_SIZE`].
     pub fn new(min: u64, average: u64, max: u64) -> Result<Self, ChunkerError> {
         let fits = |size: u64| u32::try_from(size).ok().filter(|&n| n <= MAX_CHUNK_SIZE);
-        let too_long = ChunkerError::Size(max);
         if min < WINDOW as u64 {
             return Err(ChunkerError::Min(min));
         }
+        let Some(longest) = fits(max) else {
+            return Err(ChunkerError::Size(max));
+        };
         if min >= average || average >= max {
             return Err(ChunkerError::Order { min, average, max });
         }
-        let (Some(min), Some(average), Some(max)) = (fits(min), fits(average), fits(max)) else {
-            return Err(too_long);
-        };
-        Ok(Self { min, average, max })
+        let [min, average] = [min, average].map(|size| fits(size).expect("less than the longest"));
+        Ok(Self {
+            min,
+            average,
+            max: longest,
+        })
     }
 
     /// Chunks of about `average` bytes: a third of that at least, half as much again at most.
@@ -112,7 +116,7 @@ const fn oldest() -> [u64; 256] {
 /// The remainder of a polynomial: long division, a bit at a time.
 const fn modulo(mut value: u64) -> u64 {
     while value >> DEGREE != 0 {
-        value ^= POLYNOMIAL << (63 - value.leading_zeros() - DEGREE);
+        value ^= POLYNOMIAL << (value.ilog2() - DEGREE);
     }
     value
 }
@@ -158,14 +162,26 @@ mod tests {
 
     #[test]
     fn bounds_that_make_no_sense_are_refused() {
-        assert_eq!(Bounds::around(262_144).unwrap().parts(), [87_381, 262_144, 393_216]);
+        assert_eq!(
+            Bounds::around(262_144).unwrap().parts(),
+            [87_381, 262_144, 393_216]
+        );
         assert_eq!(Bounds::new(15, 20, 30), Err(ChunkerError::Min(15)));
         assert_eq!(Bounds::around(30), Err(ChunkerError::Min(10)));
-        assert!(matches!(Bounds::new(20, 20, 30), Err(ChunkerError::Order { .. })));
-        assert!(matches!(Bounds::new(20, 30, 30), Err(ChunkerError::Order { .. })));
+        assert!(matches!(
+            Bounds::new(20, 20, 30),
+            Err(ChunkerError::Order { .. })
+        ));
+        assert!(matches!(
+            Bounds::new(20, 30, 30),
+            Err(ChunkerError::Order { .. })
+        ));
         assert!(Bounds::new(16, 17, MAX_CHUNK_SIZE.into()).is_ok());
         let long = u64::from(MAX_CHUNK_SIZE) + 1;
         assert_eq!(Bounds::new(16, 17, long), Err(ChunkerError::Size(long)));
-        assert!(matches!(Bounds::around(u64::MAX), Err(ChunkerError::Size(_))));
+        assert!(matches!(
+            Bounds::around(u64::MAX),
+            Err(ChunkerError::Size(_))
+        ));
     }
 }

@@ -174,14 +174,15 @@ impl Data {
         }
     }
 
-    /// A leaf of a file that is a dag-pb node. Kubo writes the size of an empty one, but not its data.
+    /// A leaf of a file that is a dag-pb node, [`Kind::File`] or [`Kind::Raw`]. Kubo writes the size of
+    /// an empty one, but not its data.
     #[must_use]
-    pub fn leaf(data: Bytes) -> Self {
+    pub fn leaf(kind: Kind, data: Bytes) -> Self {
         let filesize = Some(data.len() as u64);
         Self {
             data: (!data.is_empty()).then_some(data),
             filesize,
-            ..Self::new(Kind::File)
+            ..Self::new(kind)
         }
     }
 

@@ -23,12 +23,18 @@ pub fn build(
         links,
         data: Some(data),
     };
-    output.node(profile.version, &node)
+    output.node(profile.form, &node)
 }
 
 /// Whether a directory with `data` bytes of UnixFS needs more than one node: one of exactly the
-/// threshold's size does not.
+/// threshold's size, or with as many links as there may be, does not.
 fn is_large(profile: &Profile, data: usize, links: &[Link]) -> bool {
+    if profile
+        .directory_links
+        .is_some_and(|most| links.len() > most)
+    {
+        return true;
+    }
     let size: u64 = match profile.hamt_estimate {
         Estimate::Links => links
             .iter()
@@ -88,5 +94,12 @@ mod tests {
         assert!(!is_large(&Profile::V0_2015, 2, &links));
         links[0] = link(31, Version::V0, 1);
         assert!(is_large(&Profile::V0_2015, 2, &links));
+
+        let few = Profile {
+            directory_links: Some(3),
+            ..Profile::V1_2025
+        };
+        assert!(!is_large(&few, 2, &links[..3]));
+        assert!(is_large(&few, 2, &links[..4]));
     }
 }

@@ -1,14 +1,18 @@
-//! [`Layout`]: a file's leaves become a balanced tree while they come, level by level.
+//! [`Layout`]: a file's leaves become a tree while they come, from left to right.
 //!
-//! Each level holds the links that have no parent yet, at most as many as one node takes. A full
-//! level becomes a node when the next link comes, and its link goes to the level above. So memory is
-//! a few hundred links for each level, however large the file, and whatever node is made before the
-//! end is not the root.
+//! Two shapes: [`balanced`] by default, and [`trickle`]. Both keep in memory the links that have no
+//! parent yet, at most as many as one node takes for each level, however large the file. Whatever node is
+//! made before the end is not the root, so that only the root says what is said of the file.
 
+mod balanced;
+mod trickle;
+
+use self::balanced::Balanced;
+use self::trickle::Trickle;
 use super::data::{Data, Metadata};
 use super::output::{BuildError, Output};
-use super::profile::Profile;
-use crate::cid::Cid;
+use super::profile::{FileLayout, Profile};
+use crate::cid::{Cid, Form};
 use crate::dag::Link;
 use crate::dag::pb::Node;
 use crate::unixfs::name::Name;
@@ -24,12 +28,17 @@ pub struct Part {
     pub size: u64,
 }
 
-/// A tree that grows from left to right.
+/// A tree that grows.
 #[derive(Debug)]
 pub struct Layout {
-    profile: Profile,
-    /// Leaves first.
-    levels: Vec<Vec<Part>>,
+    tree: Tree,
+    is_empty: bool,
+}
+
+#[derive(Debug)]
+enum Tree {
+    Balanced(Balanced),
+    Trickle(Trickle),
 }
 
 impl Layout {
@@ -37,103 +46,76 @@ impl Layout {
     #[must_use]
     pub fn new(profile: Profile) -> Self {
         // A tree whose nodes have one child never ends.
-        let file_links = profile.file_links.max(2);
+        let (form, width) = (profile.form, profile.file_links.max(2));
+        let tree = match profile.file_layout {
+            FileLayout::Balanced => Tree::Balanced(Balanced::new(form, width)),
+            FileLayout::Trickle => Tree::Trickle(Trickle::new(form, width)),
+        };
         Self {
-            profile: Profile {
-                file_links,
-                ..profile
-            },
-            levels: Vec::new(),
+            tree,
+            is_empty: true,
         }
     }
 
     /// Whether it has no leaf so far.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
-        self.levels.is_empty()
+        self.is_empty
     }
 
     /// Adds the next leaf, whose block is put already. Each node is put as soon as it is full.
     pub fn push(&mut self, leaf: Part, output: &mut Output<'_>) -> Result<(), BuildError> {
-        self.place(0, leaf, output)
+        self.is_empty = false;
+        match &mut self.tree {
+            Tree::Balanced(tree) => tree.push(leaf, output),
+            Tree::Trickle(tree) => tree.push(leaf, output),
+        }
     }
 
-    /// The whole file, whose root says `metadata`; `None` if it has no leaf. A leaf that is alone is
-    /// the root as it is: the caller gave it what it says.
+    /// The whole file, whose root says `metadata`. Where a balanced tree has one leaf, that is the root
+    /// as it is: the caller gave it what it says. `None` for a balanced tree that has none.
     pub fn finish(
-        mut self,
+        self,
         metadata: Metadata,
         output: &mut Output<'_>,
     ) -> Result<Option<Part>, BuildError> {
-        let mut level = 0;
-        while level < self.levels.len() {
-            let is_top = level + 1 == self.levels.len();
-            match *self.levels[level].as_slice() {
-                // Every leaf is below this one.
-                [root] if is_top => return Ok(Some(root)),
-                _ if is_top => return self.close(level, metadata, output).map(Some),
-                _ => {
-                    let part = self.close(level, Metadata::NONE, output)?;
-                    self.place(level + 1, part, output)?;
-                }
-            }
-            level += 1;
+        match self.tree {
+            Tree::Balanced(tree) => tree.finish(metadata, output),
+            Tree::Trickle(tree) => tree.finish(metadata, output).map(Some),
         }
-        Ok(None)
-    }
-
-    /// Adds a part to a level; where that is full, all of it goes below a node of the next one.
-    fn place(
-        &mut self,
-        mut level: usize,
-        mut part: Part,
-        output: &mut Output<'_>,
-    ) -> Result<(), BuildError> {
-        loop {
-            if level == self.levels.len() {
-                self.levels.push(Vec::new());
-            }
-            if self.levels[level].len() < self.profile.file_links {
-                self.levels[level].push(part);
-                return Ok(());
-            }
-            let full = self.close(level, Metadata::NONE, output)?;
-            self.levels[level].push(part);
-            (level, part) = (level + 1, full);
-        }
-    }
-
-    /// Makes a node of all links of a level.
-    fn close(
-        &mut self,
-        level: usize,
-        metadata: Metadata,
-        output: &mut Output<'_>,
-    ) -> Result<Part, BuildError> {
-        let children = std::mem::take(&mut self.levels[level]);
-        let data = Data::file(children.iter().map(|child| child.size).collect()).with(metadata);
-        let size = data.filesize.unwrap_or_default();
-        let links = children
-            .iter()
-            .map(|child| Link {
-                cid: child.cid,
-                name: Name::default(),
-                tsize: child.tsize,
-            })
-            .collect();
-        let node = Node {
-            links,
-            data: Some(data.encode()),
-        };
-        let link = output.node(self.profile.version, &node)?;
-        Ok(Part {
-            cid: link.cid,
-            tsize: link.tsize,
-            size,
-        })
     }
 }
 
+/// Puts the node of a file that has these children and no bytes of its own.
+fn node(
+    form: Form,
+    children: &[Part],
+    metadata: Metadata,
+    output: &mut Output<'_>,
+) -> Result<Part, BuildError> {
+    let data = Data::file(children.iter().map(|child| child.size).collect()).with(metadata);
+    let size = data.filesize.unwrap_or_default();
+    let links = children
+        .iter()
+        .map(|child| Link {
+            cid: child.cid,
+            name: Name::default(),
+            tsize: child.tsize,
+        })
+        .collect();
+    let node = Node {
+        links,
+        data: Some(data.encode()),
+    };
+    let link = output.node(form, &node)?;
+    Ok(Part {
+        cid: link.cid,
+        tsize: link.tsize,
+        size,
+    })
+}
+
+/// What the tests of both shapes need.
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
@@ -143,7 +125,7 @@ mod tests {
     use crate::blockstore::{Blockstore, MemoryStore};
     use crate::cid::{self, Codec, Version};
 
-    fn leaf(i: usize) -> Part {
+    pub(super) fn leaf(i: usize) -> Part {
         let data = Bytes::from(i.to_string());
         let size = data.len() as u64;
         let block = Block::hash(Version::V1, Codec::Raw, data).unwrap();
@@ -154,47 +136,6 @@ mod tests {
         }
     }
 
-    /// The specified layout, made from all leaves at once.
-    fn whole(parts: &[Part], profile: Profile, output: &mut Output<'_>) -> Part {
-        if let [root] = parts {
-            return *root;
-        }
-        let above: Vec<Part> = parts
-            .chunks(profile.file_links)
-            .map(|children| {
-                let mut layout = Layout {
-                    profile,
-                    levels: vec![children.to_vec()],
-                };
-                layout.close(0, Metadata::NONE, output).unwrap()
-            })
-            .collect();
-        whole(&above, profile, output)
-    }
-
-    #[test]
-    fn the_tree_is_balanced_whatever_the_number_of_leaves() {
-        let profile = Profile {
-            file_links: 3,
-            ..Profile::V1_2025
-        };
-        for count in 1..100 {
-            let leaves: Vec<Part> = (0..count).map(leaf).collect();
-            let mut output = Output::new(None);
-            let mut layout = Layout::new(profile);
-            for leaf in &leaves {
-                layout.push(*leaf, &mut output).unwrap();
-                assert!(layout.levels.iter().all(|level| level.len() <= 3));
-            }
-            let root = layout.finish(Metadata::NONE, &mut output).unwrap();
-            let expected = whole(&leaves, profile, &mut output);
-            assert_eq!(root, Some(expected), "{count} leaves");
-        }
-        let empty = Layout::new(profile);
-        let finished = empty.finish(Metadata::NONE, &mut Output::new(None));
-        assert_eq!(finished.unwrap(), None);
-    }
-
     /// The root alone says what is said of the file, also where the last leaf filled its node.
     #[test]
     fn metadata_is_in_the_root_alone() {
@@ -202,11 +143,16 @@ mod tests {
             mode: Some(0o644),
             mtime: None,
         };
-        for count in [2, 3, 4, 9, 10, 27] {
+        let layouts = [FileLayout::Balanced, FileLayout::Trickle];
+        for (count, file_layout) in [2, 3, 4, 9, 10, 27]
+            .into_iter()
+            .flat_map(|count| layouts.map(|layout| (count, layout)))
+        {
             let store = MemoryStore::default();
             let mut output = Output::new(Some(&store));
             let mut layout = Layout::new(Profile {
                 file_links: 3,
+                file_layout,
                 ..Profile::V1_2025
             });
             for i in 0..count {

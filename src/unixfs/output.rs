@@ -2,7 +2,7 @@
 
 use crate::block::{Block, BlockError};
 use crate::blockstore::{Blockstore, StoreError, Write};
-use crate::cid::{Codec, Version};
+use crate::cid::{Codec, Form};
 use crate::dag::Link;
 use crate::dag::pb::Node;
 use crate::unixfs::name::Name;
@@ -78,8 +78,8 @@ impl<'store> Output<'store> {
     }
 
     /// Puts a dag-pb node. The link that comes back has no name.
-    pub fn node(&mut self, version: Version, node: &Node) -> Result<Link, BuildError> {
-        let block = Block::hash(version, Codec::DagPb, node.encode())?;
+    pub fn node(&mut self, form: Form, node: &Node) -> Result<Link, BuildError> {
+        let block = Block::hash(form, Codec::DagPb, node.encode())?;
         let tsize = tsize(node, &block);
         let link = Link {
             cid: *block.cid(),

@@ -6,19 +6,24 @@ use std::str::FromStr;
 
 use super::hamt::Fanout;
 use crate::chunk::Chunker;
-use crate::cid::Version;
+use crate::cid::Form;
 
 /// How trees become DAGs. The same profile makes the same CIDs on every machine, and those of Kubo.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Profile {
-    /// Version of all CIDs; but a raw leaf's is always 1.
-    pub version: Version,
+    /// How CIDs look; but a raw leaf's version is always 1.
+    pub form: Form,
     /// Whether a file's leaves are its bytes alone, or dag-pb nodes around them.
     pub raw_leaves: bool,
     /// How files are cut.
     pub chunker: Chunker,
-    /// Most links in a file's node, at least 2.
+    /// How a file's leaves become a tree.
+    pub file_layout: FileLayout,
+    /// Most links in a file's node, or most leaves in one of a trickle tree: 2 to
+    /// [`MAX_FILE_LINKS`].
     pub file_links: usize,
+    /// A directory of more links than these is sharded, whatever its size.
+    pub directory_links: Option<usize>,
     /// Most links in a shard of a large directory.
     pub hamt_fanout: Fanout,
     /// A directory larger than this many bytes is sharded.
@@ -26,6 +31,18 @@ pub struct Profile {
     /// How a directory is measured against the threshold.
     pub hamt_estimate: Estimate,
 }
+
+/// How a file's leaves become a tree.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FileLayout {
+    /// All leaves equally deep.
+    Balanced,
+    /// Those that come first near the root.
+    Trickle,
+}
+
+/// More links than these no block has room for, and nobody's memory should be asked to hold them.
+pub const MAX_FILE_LINKS: usize = 1 << 16;
 
 /// How the size of a directory is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,10 +61,12 @@ pub struct UnknownProfile(String);
 impl Profile {
     /// `unixfs-v1-2025`: what we use unless told otherwise.
     pub const V1_2025: Self = Self {
-        version: Version::V1,
+        form: Form::V1,
         raw_leaves: true,
         chunker: Chunker::Fixed(NonZeroU32::new(1 << 20).expect("not zero")),
+        file_layout: FileLayout::Balanced,
         file_links: 1024,
+        directory_links: None,
         hamt_fanout: Fanout::DEFAULT,
         hamt_threshold: 256 << 10,
         hamt_estimate: Estimate::Block,
@@ -55,10 +74,12 @@ impl Profile {
 
     /// `unixfs-v0-2015`: what Kubo does without a profile.
     pub const V0_2015: Self = Self {
-        version: Version::V0,
+        form: Form::V0,
         raw_leaves: false,
         chunker: Chunker::Fixed(NonZeroU32::new(256 << 10).expect("not zero")),
+        file_layout: FileLayout::Balanced,
         file_links: 174,
+        directory_links: None,
         hamt_fanout: Fanout::DEFAULT,
         hamt_threshold: 256 << 10,
         hamt_estimate: Estimate::Links,

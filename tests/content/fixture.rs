@@ -59,7 +59,10 @@ impl Dag {
     }
 
     pub(crate) fn leaf(&self, data: &[u8]) -> Cid {
-        self.node(Vec::new(), &Data::leaf(Bytes::copy_from_slice(data)))
+        self.node(
+            Vec::new(),
+            &Data::leaf(Kind::File, Bytes::copy_from_slice(data)),
+        )
     }
 
     pub(crate) fn symlink(&self, target: &str) -> Cid {

@@ -148,6 +148,7 @@ fn directory(options: &ImportOptions, names: &BTreeSet<String>) -> String {
         .map(|name| Ok(Entry::file(name.as_str(), "x".as_bytes())));
     let begin = [Ok(Entry::dir("dir"))];
     only(
+        None,
         options,
         begin.into_iter().chain(files).chain([Ok(Entry::End)]),
     )

@@ -14,4 +14,5 @@ mod hostile;
 mod ipip499;
 mod ranges;
 mod roundtrip;
+mod specified;
 mod vectors;

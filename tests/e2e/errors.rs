@@ -143,13 +143,24 @@ fn what_makes_no_sense_is_usage() {
         2,
         &["store://hello"],
     );
-    fails(
-        place
-            .store("repo")
-            .args(["add", "--chunker", "rabbit", "x"]),
-        2,
-        &["rabbit"],
-    );
+    for (flags, words) in [
+        ("--chunker=rabbit", ["--chunker", "rabbit"]),
+        ("--hash=md5", ["--hash", "md5"]),
+        (
+            "--hash=blake3 --cid-version=0",
+            ["--cid-version", "sha2-256 only"],
+        ),
+        ("--inline --inline-limit=129", ["--inline-limit", "128"]),
+        (
+            "--max-hamt-fanout=100",
+            ["--max-hamt-fanout", "power of two"],
+        ),
+        ("--raw-leaves --mode=0644", ["--raw-leaves", "permissions"]),
+    ] {
+        let mut add = place.store("repo");
+        add.arg("add").args(flags.split(' ')).arg("x");
+        fails(&mut add, 2, &words);
+    }
     fails(
         place.store("repo").args(["add", "--profile", "mine", "x"]),
         2,

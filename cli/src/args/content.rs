@@ -6,6 +6,7 @@ use clap::Args;
 use store_config::{ByteSize, Duration};
 
 use super::described::Described;
+use super::shape::Shape;
 use super::swarm::Network;
 
 /// Add files and directories, and print their CIDs
@@ -18,12 +19,6 @@ pub(crate) struct Add {
     /// Files and directories; `-` is standard input
     #[arg(value_name = "PATH")]
     pub(crate) paths: Vec<PathBuf>,
-    /// How files become CIDs: unixfs-v1-2025, or unixfs-v0-2015 for the CIDs of old
-    #[arg(long, value_name = "NAME", default_value = "unixfs-v1-2025")]
-    pub(crate) profile: String,
-    /// Cut files at this size instead of the profile's: size-262144
-    #[arg(long, value_name = "size-N")]
-    pub(crate) chunker: Option<String>,
     /// Put everything into one directory, so that names are kept
     #[arg(short, long = "wrap-with-directory", visible_alias = "wrap")]
     pub(crate) wrap: bool,
@@ -38,6 +33,8 @@ pub(crate) struct Add {
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true)]
     #[arg(default_value_t = false, default_missing_value = "true", action = clap::ArgAction::Set)]
     pub(crate) dereference_symlinks: bool,
+    #[command(flatten)]
+    pub(crate) shape: Shape,
     #[command(flatten)]
     pub(crate) described: Described,
     /// Print the CIDs and store nothing

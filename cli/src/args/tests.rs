@@ -23,7 +23,7 @@ fn clap_finds_no_fault() {
 fn add_takes_what_scripts_pass() {
     let plain = add("add file");
     assert!(plain.empty_dirs && !plain.dereference_symlinks && !plain.wrap && !plain.quiet);
-    assert_eq!(plain.profile, "unixfs-v1-2025");
+    assert_eq!(plain.shape.profile, "unixfs-v1-2025");
     for line in [
         "add --wrap a b",
         "add --wrap-with-directory a b",
@@ -38,7 +38,7 @@ fn add_takes_what_scripts_pass() {
     assert!(!add("add --dereference-symlinks=false d").dereference_symlinks);
     let all = add("add -q -H -n --chunker size-262144 --profile unixfs-v0-2015 x");
     assert!(all.quiet && all.hidden && all.only_hash);
-    assert_eq!(all.chunker.as_deref(), Some("size-262144"));
+    assert_eq!(all.shape.chunker.as_deref(), Some("size-262144"));
     assert!(add("add").paths.is_empty());
     assert_eq!(add("add -").paths, [PathBuf::from("-")]);
 }

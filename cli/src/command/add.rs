@@ -66,11 +66,7 @@ pub(crate) fn run(args: Add, context: &mut Context) -> Result<(), Error> {
 
 /// What shapes the CIDs; refuses at once what no holder of a repo would take.
 fn shape(args: &Add) -> Result<Shape, Error> {
-    let shape = Shape {
-        profile: args.profile.clone(),
-        chunker: args.chunker.clone(),
-        described: args.described.options()?.is_some(),
-    };
+    let shape = args.shape.message(args.described.options()?.is_some());
     match shape.profile() {
         Ok(_) => Ok(shape),
         Err(error) => Err(Error::Usage {

@@ -37,8 +37,9 @@ const MAX_PER_PEER: usize = 8192;
 /// Providers of one key at most: the replication factor of Kademlia, and as many as an answer holds.
 const MAX_PER_KEY: usize = 20;
 
-/// The longest key: a multihash of 64 bytes of digest has two or three bytes before it.
-const MAX_KEY: usize = 80;
+/// The longest key: the multihash of an identity CID that carries 128 bytes, which may be a root with
+/// much below it. Others are 66 bytes at most.
+const MAX_KEY: usize = 131;
 
 /// Records looked at by one sweep; at one sweep a second, the whole store within two minutes.
 const SWEPT: usize = 1000;

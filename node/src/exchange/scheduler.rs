@@ -72,7 +72,7 @@ pub struct Limits {
     pub peer_bytes: u64,
     /// Bytes that all together may owe us, and that wait for verification and disk.
     pub total_bytes: u64,
-    /// Blocks of the DAG that are known and not done. About 250 bytes each.
+    /// Blocks of the DAG that are known and not done. About 450 bytes each.
     pub known_blocks: usize,
 }
 

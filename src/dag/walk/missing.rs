@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use super::Walk;
 use crate::blockstore::Blockstore;
 use crate::cid::{Cid, Codec};
-use crate::dag::{DagError, SourceError};
+use crate::dag::{DagError, SourceError, outward};
 
 /// The blocks of a DAG that `store` does not have, `limit` of them at most; none if the DAG is
 /// whole. What is below a missing node cannot be known. Reads no block: links and sizes suffice, and
@@ -26,7 +26,7 @@ pub fn missing(store: &dyn Blockstore, root: &Cid, limit: usize) -> Result<Vec<C
         if links.is_none() {
             found.push(cid);
         }
-        let links = links.unwrap_or_default();
+        let links = outward(links.unwrap_or_default())?;
         walk.supply_links(&cid, &links)?;
         let is_leaf = |cid: &Cid| Codec::of(cid) == Ok(Codec::Raw);
         let leaves: Vec<Cid> = links

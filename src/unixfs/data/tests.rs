@@ -51,9 +51,12 @@ proptest! {
 
 #[test]
 fn writes_the_bytes_that_kubo_writes() {
-    assert_eq!(Data::leaf(Bytes::new()).encode()[..], [8, 2, 24, 0]);
     assert_eq!(
-        Data::leaf(Bytes::from_static(b"x")).encode()[..],
+        Data::leaf(Kind::File, Bytes::new()).encode()[..],
+        [8, 2, 24, 0]
+    );
+    assert_eq!(
+        Data::leaf(Kind::File, Bytes::from_static(b"x")).encode()[..],
         [8, 2, 18, 1, b'x', 24, 1]
     );
     assert_eq!(Data::new(Kind::Directory).encode()[..], [8, 1]);

@@ -5,7 +5,7 @@ use bytes::Bytes;
 
 use super::{Fanout, HASH_BITS, MURMUR3, hash};
 use crate::block::Block;
-use crate::cid::{Codec, Version};
+use crate::cid::{Codec, Form};
 use crate::dag::Link;
 use crate::dag::pb::Node;
 use crate::unixfs::data::{Data, Kind, Metadata};
@@ -31,11 +31,11 @@ pub fn build(
     entries.sort_unstable_by_key(|entry| entry.hash);
     let node = Builder {
         output,
-        version: profile.version,
+        form: profile.form,
         fanout: profile.hamt_fanout,
     }
     .shard(0, metadata, &entries)?;
-    output.node(profile.version, &node)
+    output.node(profile.form, &node)
 }
 
 struct Entry {
@@ -45,7 +45,7 @@ struct Entry {
 
 struct Builder<'a, 'store> {
     output: &'a mut Output<'store>,
-    version: Version,
+    form: Form,
     fanout: Fanout,
 }
 
@@ -97,7 +97,7 @@ impl Builder<'_, '_> {
     /// Hashes and puts the shards `below`, and completes the links at their places.
     fn put(&mut self, below: Vec<(usize, Node)>, links: &mut [Link]) -> Result<(), BuildError> {
         let messages = below.iter().map(|(_, node)| node.encode()).collect();
-        let blocks = Block::hash_many(self.version, Codec::DagPb, messages)?;
+        let blocks = Block::hash_many(self.form, Codec::DagPb, messages)?;
         for ((at, node), block) in below.into_iter().zip(blocks) {
             links[at].cid = *block.cid();
             links[at].tsize = tsize(&node, &block);

@@ -16,6 +16,7 @@ use crate::unixfs::dir;
 use crate::unixfs::layout::{Layout, Part};
 use crate::unixfs::name::Name;
 use crate::unixfs::output::{BuildError, Output};
+use crate::unixfs::profile::FileLayout;
 
 pub(super) struct Collector<'a> {
     output: Output<'a>,
@@ -150,8 +151,10 @@ impl<'a> Collector<'a> {
 
     fn next_leaf(&mut self, leaf: Leaf) -> Result<(), BuildError> {
         let file = self.file.as_mut().expect("the reader opens each file");
+        let profile = &self.options.profile;
         let begins = file.layout.is_empty() && file.first.is_none();
-        if begins && !file.metadata.is_none() && !self.options.profile.raw_leaves {
+        let may_be_root = !profile.raw_leaves && profile.file_layout == FileLayout::Balanced;
+        if begins && !file.metadata.is_none() && may_be_root {
             file.first = Some(leaf);
             return Ok(());
         }
@@ -190,8 +193,8 @@ impl<'a> Collector<'a> {
             links: Vec::new(),
             data: Some(data.with(metadata).encode()),
         };
-        let version = self.options.profile.version;
-        let block = Block::hash(version, Codec::DagPb, node.encode())?;
+        let form = self.options.profile.form;
+        let block = Block::hash(form, Codec::DagPb, node.encode())?;
         Ok(Leaf {
             block,
             size: leaf.size,
@@ -200,6 +203,10 @@ impl<'a> Collector<'a> {
 
     fn leaf(&mut self, leaf: Leaf) -> Result<(), BuildError> {
         let Leaf { block, size } = leaf;
+        if size == 0 && self.options.profile.file_layout == FileLayout::Trickle {
+            // A file without bytes: its root is a node without leaves.
+            return Ok(());
+        }
         let part = Part {
             cid: *block.cid(),
             tsize: block.data().len() as u64,
@@ -219,7 +226,7 @@ impl<'a> Collector<'a> {
             links: Vec::new(),
             data: Some(Data::symlink(target).with(metadata).encode()),
         };
-        let link = self.output.node(self.options.profile.version, &node)?;
+        let link = self.output.node(self.options.profile.form, &node)?;
         self.add(Link { name, ..link }, size, Kind::Symlink);
         Ok(())
     }

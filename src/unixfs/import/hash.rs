@@ -5,10 +5,10 @@ use crossbeam_channel::{Receiver, Sender};
 
 use super::batch::{Batch, Hashed, Leaf, Raw, Step};
 use crate::block::{Block, BlockError};
-use crate::cid::{Codec, Version};
+use crate::cid::Codec;
 use crate::dag::pb::Node;
-use crate::unixfs::data::Data;
-use crate::unixfs::profile::Profile;
+use crate::unixfs::data::{Data, Kind};
+use crate::unixfs::profile::{FileLayout, Profile};
 
 /// Hashes batches until there are no more, or nobody wants them.
 pub(super) fn work(profile: &Profile, batches: &Receiver<Raw>, hashed: &Sender<Hashed>) {
@@ -32,7 +32,7 @@ fn hash(profile: &Profile, batch: Raw) -> Result<Hashed, BlockError> {
                 chunks.push(if profile.raw_leaves {
                     chunk
                 } else {
-                    wrapped(chunk)
+                    wrapped(profile, chunk)
                 });
                 None
             }
@@ -52,8 +52,12 @@ fn hash(profile: &Profile, batch: Raw) -> Result<Hashed, BlockError> {
             Step::Done => Some(Step::Done),
         });
     }
-    let (version, codec) = leaf_cid(profile);
-    let blocks = Block::hash_many(version, codec, chunks)?;
+    let codec = if profile.raw_leaves {
+        Codec::Raw
+    } else {
+        Codec::DagPb
+    };
+    let blocks = Block::hash_many(profile.form, codec, chunks)?;
     let mut leaves = blocks
         .into_iter()
         .zip(sizes)
@@ -68,19 +72,15 @@ fn hash(profile: &Profile, batch: Raw) -> Result<Hashed, BlockError> {
     })
 }
 
-const fn leaf_cid(profile: &Profile) -> (Version, Codec) {
-    if profile.raw_leaves {
-        (Version::V1, Codec::Raw)
-    } else {
-        (profile.version, Codec::DagPb)
-    }
-}
-
-/// The dag-pb leaf of a chunk.
-fn wrapped(chunk: Bytes) -> Bytes {
+/// The dag-pb leaf of a chunk. Kubo's trickle trees have leaves of the older kind.
+fn wrapped(profile: &Profile, chunk: Bytes) -> Bytes {
+    let kind = match profile.file_layout {
+        FileLayout::Balanced => Kind::File,
+        FileLayout::Trickle => Kind::Raw,
+    };
     Node {
         links: Vec::new(),
-        data: Some(Data::leaf(chunk).encode()),
+        data: Some(Data::leaf(kind, chunk).encode()),
     }
     .encode()
 }

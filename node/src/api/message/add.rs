@@ -1,12 +1,13 @@
 //! Messages of `add`: how to add, what, and what it became.
 
+mod shape;
+
 use serde::{Deserialize, Serialize};
 use store::Cid;
-use store::chunk::ChunkerError;
 use store::unixfs::Name;
 use store::unixfs::data::Metadata;
-use store::unixfs::profile::{Profile, UnknownProfile};
 
+pub use self::shape::{Shape, ShapeError};
 use super::{Kind, text};
 
 /// How to add.
@@ -31,46 +32,6 @@ pub struct AddOptions {
     pub no_pin: bool,
     /// A name for the pins.
     pub name: Option<String>,
-}
-
-/// What shapes CIDs: a profile, and where it is departed from. Texts as people type them, so that
-/// whoever holds the repo says what is wrong with them.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Shape {
-    /// The profile's name (`unixfs-v1-2025`).
-    pub profile: String,
-    /// Another chunker than the profile's (`size-262144`).
-    pub chunker: Option<String>,
-    /// Whether entries say permissions or times: then leaves are never raw, for a raw one that is all
-    /// of its file could not say them.
-    #[serde(default)]
-    pub described: bool,
-}
-
-/// What is wrong with a [`Shape`].
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum ShapeError {
-    /// No such profile.
-    #[error("`--profile`: {0}")]
-    Profile(#[from] UnknownProfile),
-    /// No such chunker.
-    #[error("`--chunker`: {0}")]
-    Chunker(#[from] ChunkerError),
-}
-
-impl Shape {
-    /// What an import takes. This is the only place that says what the flags mean.
-    pub fn profile(&self) -> Result<Profile, ShapeError> {
-        let mut profile: Profile = self.profile.parse()?;
-        if let Some(chunker) = &self.chunker {
-            profile.chunker = chunker.parse()?;
-        }
-        if self.described {
-            profile.raw_leaves = false;
-        }
-        Ok(profile)
-    }
 }
 
 /// One step of what is to be added, in the order of `store::unixfs::Entry`.

@@ -115,11 +115,7 @@ fn a_part_of_a_remote_file_is_read_and_a_pin_fetches_the_rest() {
         bytes_of(&ask(&host, &Request::Cat(cat))),
         bytes[5_000..5_010]
     );
-    let blocks = || match &ask(&host, &Request::Stat(StatRequest::Repo { usage: false }))[0] {
-        Event::Item(Item::Repo(stat)) => stat.blocks,
-        other => panic!("no stat: {other:?}"),
-    };
-    let part = blocks();
+    let part = blocks(&host);
     assert!(part < 10, "{part} blocks for ten bytes");
     let pin = PinRequest::Add {
         content: at(&root.to_string(), &node),
@@ -130,7 +126,7 @@ fn a_part_of_a_remote_file_is_read_and_a_pin_fetches_the_rest() {
         matches!(events[..], [Event::Item(Item::Pin(_)), Event::Done]),
         "{events:?}"
     );
-    assert!(blocks() > 190);
+    assert!(blocks(&host) > 190);
     host.shutdown(LONG).unwrap();
     node.shutdown().unwrap();
 }
@@ -243,4 +239,103 @@ fn a_rotten_block_is_corrupt_alone_and_mended_by_a_peer() {
     assert_eq!(bytes_of(&ask(&host, &Request::Get(content(root)))), bytes);
     host.shutdown(LONG).unwrap();
     node.shutdown().unwrap();
+}
+
+/// Whatever shapes the blocks, another node fetches them: a range first, which costs a part, then all.
+#[test]
+fn contents_of_every_shape_are_fetched_from_others() {
+    let dirs = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    let node = node(dirs[0].path());
+    let host = host(dirs[1].path());
+    for (i, shape) in (0_u8..).zip(shapes()) {
+        // No two share a block.
+        let bytes: Vec<u8> = sample(200_000).into_iter().map(|byte| byte ^ i).collect();
+        let said = format!("{shape:?}");
+        let wrapped = AddOptions {
+            shape,
+            wrap: true,
+            ..options()
+        };
+        let root = add_with(wrapped, dirs[0].path(), &bytes).cid.to_string();
+        let before = blocks(&host);
+        let cat = Cat {
+            content: at(&format!("{root}/a"), &node),
+            offset: 150_000,
+            length: Some(1000),
+        };
+        let part = bytes_of(&ask(&host, &Request::Cat(cat)));
+        assert_eq!(part, bytes[150_000..151_000], "{said}");
+        let cost = blocks(&host) - before;
+        assert!(cost < 40, "{said}: {cost} blocks for a thousand bytes");
+        let whole = bytes_of(&ask(&host, &Request::Get(at(&root, &node))));
+        assert_eq!(whole, bytes, "{said}");
+    }
+    node.shutdown().unwrap();
+    host.shutdown(LONG).unwrap();
+}
+
+fn shapes() -> Vec<Shape> {
+    let small = || Shape {
+        max_file_links: Some(16),
+        ..options().shape
+    };
+    let trickle = || Shape {
+        trickle: true,
+        ..small()
+    };
+    let hashed = |hash: &str| Shape {
+        hash: Some(hash.into()),
+        ..small()
+    };
+    let inlined = |limit, chunk: &str| Shape {
+        inline: Some(limit),
+        chunker: Some(chunk.into()),
+        ..small()
+    };
+    vec![
+        small(),
+        trickle(),
+        Shape {
+            raw_leaves: Some(false),
+            ..trickle()
+        },
+        Shape {
+            raw_leaves: Some(false),
+            ..small()
+        },
+        Shape {
+            cid_version: Some(0),
+            raw_leaves: Some(false),
+            ..small()
+        },
+        Shape {
+            cid_version: Some(0),
+            raw_leaves: Some(true),
+            ..trickle()
+        },
+        hashed("sha2-512"),
+        hashed("sha3-256"),
+        hashed("blake2b-256"),
+        hashed("blake3"),
+        // Every leaf is in its parent.
+        inlined(128, "size-128"),
+        // Only the last one is.
+        inlined(64, "size-1024"),
+        Shape {
+            trickle: true,
+            raw_leaves: Some(false),
+            ..inlined(128, "size-100")
+        },
+        Shape {
+            chunker: Some("rabin-256-512-2048".into()),
+            ..small()
+        },
+    ]
+}
+
+fn blocks(host: &Host) -> u64 {
+    match &ask(host, &Request::Stat(StatRequest::Repo { usage: false }))[0] {
+        Event::Item(Item::Repo(stat)) => stat.blocks,
+        other => panic!("no stat: {other:?}"),
+    }
 }
