@@ -1,6 +1,8 @@
 //! Content for a decentralized store: bytes become verified blocks, blocks become a Merkle DAG with
 //! the CIDs that IPFS gives, and the DAG stays on disk. Synchronous; knows no network.
 
+#[cfg(feature = "rocksdb")]
+pub mod adds;
 pub mod block;
 pub mod blockstore;
 #[cfg(feature = "rocksdb")]

@@ -22,12 +22,14 @@ use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::adds::{Adds, Shape};
 use crate::blockstore::{Blockstore, Lease, RocksStore, StoreError, StoreOptions};
 use crate::cached::Cached;
 use crate::gc::Collector;
 use crate::keep::Keep;
 use crate::pin::Pins;
 use crate::records::{Family, Records};
+use crate::unixfs::origin;
 
 use self::format::State;
 use self::lock::Lock;
@@ -195,6 +197,12 @@ impl Repo {
     #[must_use]
     pub const fn collector(&self) -> &Arc<Collector> {
         &self.collector
+    }
+
+    /// What was added before as `shape` makes it, and from which files.
+    #[must_use]
+    pub fn adds(&self, shape: Shape) -> Adds {
+        Adds::new(Arc::clone(&self.blocks), shape, origin::now())
     }
 
     /// What is kept, beside the pins.

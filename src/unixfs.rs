@@ -7,6 +7,7 @@ pub mod export;
 pub mod hamt;
 pub mod import;
 pub mod layout;
+pub mod links;
 pub mod list;
 pub mod name;
 pub(crate) mod node;

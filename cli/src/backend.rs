@@ -37,6 +37,8 @@ pub(crate) enum Answer {
     Found(Found),
     /// A piece of it.
     Piece(Piece),
+    /// Files that are to be sent.
+    Wanted(Vec<u32>),
     /// One result.
     Item(Item),
 }
@@ -108,6 +110,7 @@ impl Conversation {
             match event {
                 Event::Progress(_) | Event::Waiting { .. } => self.display.show(&event),
                 Event::Found(found) => return Ok(Some(Answer::Found(found))),
+                Event::Wanted { files } => return Ok(Some(Answer::Wanted(files))),
                 Event::Piece(piece) => return Ok(Some(Answer::Piece(piece))),
                 Event::Item(item) => {
                     self.display.clear();

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use store::cid::CidError;
 use store::extract::ExtractError;
-use store::unixfs::source::SourceError;
+use store::unixfs::source::{RuleError, SourceError};
 use store_config::{ConfigError, NoHome};
 use store_node::api::client::ClientError;
 use store_node::api::message::{Failure, FailureKind};
@@ -46,6 +46,9 @@ pub(crate) enum Error {
     /// What should be added cannot be read.
     #[error(transparent)]
     Source(#[from] SourceError),
+    /// What is to be left out of it cannot be understood.
+    #[error(transparent)]
+    Rule(#[from] RuleError),
     /// What was got cannot be written.
     #[error(transparent)]
     Extract(#[from] ExtractError),
@@ -95,7 +98,7 @@ impl Error {
     fn code(&self) -> u8 {
         match self {
             Self::Failed(failure) => failure.kind.exit_code(),
-            Self::Usage { .. } | Self::Cid(_) => FailureKind::Usage.exit_code(),
+            Self::Usage { .. } | Self::Cid(_) | Self::Rule(_) => FailureKind::Usage.exit_code(),
             Self::NotHere { .. } => FailureKind::NotFound.exit_code(),
             Self::Interrupted => INTERRUPTED,
             Self::Stdout(error) if error.kind() == io::ErrorKind::BrokenPipe => 0,
@@ -148,7 +151,7 @@ pub(crate) fn usage(error: &clap::Error) -> ExitCode {
 }
 
 /// On one line, and without the number that the system has for an error.
-fn one_line(text: &str) -> String {
+pub(crate) fn one_line(text: &str) -> String {
     let mut line = text.split_whitespace().collect::<Vec<_>>().join(" ");
     while let Some((before, after)) = line.split_once(" (os error ") {
         let Some((number, rest)) = after.split_once(')') else {

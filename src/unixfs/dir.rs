@@ -2,6 +2,7 @@
 
 use super::data::{Data, Kind, Metadata};
 use super::hamt;
+use super::links::Links;
 use super::output::{BuildError, Output};
 use super::profile::{Estimate, Profile};
 use crate::dag::Link;
@@ -13,14 +14,14 @@ pub fn build(
     output: &mut Output<'_>,
     profile: &Profile,
     metadata: Metadata,
-    links: Vec<Link>,
+    links: &Links,
 ) -> Result<Link, BuildError> {
     let data = Data::new(Kind::Directory).with(metadata).encode();
-    if is_large(profile, data.len(), &links) {
+    if is_large(profile, data.len(), links) {
         return hamt::build(output, profile, metadata, links);
     }
     let node = Node {
-        links,
+        links: links.iter().collect(),
         data: Some(data),
     };
     output.node(profile.form, &node)
@@ -28,7 +29,7 @@ pub fn build(
 
 /// Whether a directory with `data` bytes of UnixFS needs more than one node: one of exactly the
 /// threshold's size, or with as many links as there may be, does not.
-fn is_large(profile: &Profile, data: usize, links: &[Link]) -> bool {
+fn is_large(profile: &Profile, data: usize, links: &Links) -> bool {
     if profile
         .directory_links
         .is_some_and(|most| links.len() > most)
@@ -38,10 +39,10 @@ fn is_large(profile: &Profile, data: usize, links: &[Link]) -> bool {
     let size: u64 = match profile.hamt_estimate {
         Estimate::Links => links
             .iter()
-            .map(|link| (link.name.as_bytes().len() + link.cid.encoded_len()) as u64)
+            .map(|link: Link| (link.name.as_bytes().len() + link.cid.encoded_len()) as u64)
             .sum(),
         Estimate::Block => {
-            let field = |link: &Link| link_field_size(&link.cid, &link.name, link.tsize) as u64;
+            let field = |link: Link| link_field_size(&link.cid, &link.name, link.tsize) as u64;
             // The data's tag and length are bytes of the block, too.
             let frame = 1 + varint_size(data as u64) + data;
             frame as u64 + links.iter().map(field).sum::<u64>()
@@ -84,22 +85,25 @@ mod tests {
     fn a_directory_is_sharded_above_the_threshold_and_not_at_it() {
         let mut links = vec![link(11, Version::V1, 1); 4765];
         links.push(link(21, Version::V1, 1));
-        assert!(!is_large(&Profile::V1_2025, 2, &links));
+        assert!(!is_large(&Profile::V1_2025, 2, &links.iter().collect()));
         links[4765] = link(22, Version::V1, 1);
-        assert!(is_large(&Profile::V1_2025, 2, &links));
+        assert!(is_large(&Profile::V1_2025, 2, &links.iter().collect()));
         links[4765] = link(21, Version::V1, 1);
-        assert!(is_large(&Profile::V1_2025, 3, &links), "metadata counts");
+        assert!(
+            is_large(&Profile::V1_2025, 3, &links.iter().collect()),
+            "metadata counts"
+        );
 
         let mut links = vec![link(30, Version::V0, 1); 4096];
-        assert!(!is_large(&Profile::V0_2015, 2, &links));
+        assert!(!is_large(&Profile::V0_2015, 2, &links.iter().collect()));
         links[0] = link(31, Version::V0, 1);
-        assert!(is_large(&Profile::V0_2015, 2, &links));
+        assert!(is_large(&Profile::V0_2015, 2, &links.iter().collect()));
 
         let few = Profile {
             directory_links: Some(3),
             ..Profile::V1_2025
         };
-        assert!(!is_large(&few, 2, &links[..3]));
-        assert!(is_large(&few, 2, &links[..4]));
+        assert!(!is_large(&few, 2, &links[..3].iter().collect()));
+        assert!(is_large(&few, 2, &links[..4].iter().collect()));
     }
 }

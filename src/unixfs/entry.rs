@@ -4,6 +4,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::data::Metadata;
+use super::layout::Part;
 use super::name::Name;
 use super::origin::Origin;
 
@@ -25,8 +26,17 @@ pub enum Entry<F> {
         metadata: Metadata,
         /// Where its bytes lie, if that is known.
         origin: Option<Origin>,
-        /// Where its bytes are read from, once and to the end.
+        /// Its first leaves, which were added before and are in the store; mostly none.
+        begun: Vec<Part>,
+        /// Where the bytes after those leaves are read from, once and to the end.
         content: F,
+    },
+    /// A file that was added before, and is whole in the store.
+    Known {
+        /// Its name.
+        name: Name,
+        /// Its root, with the bytes of the file and of all its blocks.
+        root: Part,
     },
     /// A symbolic link.
     Symlink {
@@ -56,8 +66,40 @@ impl<F> Entry<F> {
             name: name.into(),
             metadata: Metadata::NONE,
             origin: None,
+            begun: Vec::new(),
             content,
         }
+    }
+
+    /// The same with another content, if there is one.
+    pub fn try_map<G, E>(self, map: impl FnOnce(F) -> Result<G, E>) -> Result<Entry<G>, E> {
+        Ok(match self {
+            Self::Dir { name, metadata } => Entry::Dir { name, metadata },
+            Self::File {
+                name,
+                metadata,
+                origin,
+                begun,
+                content,
+            } => Entry::File {
+                name,
+                metadata,
+                origin,
+                begun,
+                content: map(content)?,
+            },
+            Self::Known { name, root } => Entry::Known { name, root },
+            Self::Symlink {
+                name,
+                metadata,
+                target,
+            } => Entry::Symlink {
+                name,
+                metadata,
+                target,
+            },
+            Self::End => Entry::End,
+        })
     }
 
     /// A symbolic link without metadata.

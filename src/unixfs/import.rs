@@ -10,12 +10,13 @@
 //! Chunks are independent, so they are hashed many at a time on all cores; the layout needs only
 //! their CIDs and sizes, in order. A batch needs a permit, and there are only as many as the memory
 //! is good for: a slow disk makes the reader wait. Beside the chunks only the names and CIDs of the
-//! directories that are not complete yet are kept in memory, about 200 bytes an entry.
+//! directories that are not complete yet are kept in memory, about 70 bytes and its name an entry.
 
 mod batch;
 mod collect;
 mod hash;
 mod read;
+mod watch;
 
 use std::io::{self, Read};
 use std::thread;
@@ -24,6 +25,7 @@ use crossbeam_channel as channel;
 
 use self::batch::{Hashed, Raw};
 use self::collect::Collector;
+pub use self::watch::{Begun, File, STORED_EVERY, Watch};
 use super::data::{Kind, Metadata};
 use super::entry::Entry;
 use super::name::{Name, UnsafeName};
@@ -136,6 +138,16 @@ pub fn import<R: Read + Send>(
     entries: impl Iterator<Item = Result<Entry<R>, SourceError>> + Send,
     progress: &(dyn Fn(Progress) + Sync),
 ) -> Result<Vec<Added>, ImportError> {
+    import_watched(store, options, entries, &watch::Silent(progress))
+}
+
+/// [`import`], with all that can be told of it.
+pub fn import_watched<R: Read + Send>(
+    store: Option<&dyn Blockstore>,
+    options: &ImportOptions,
+    entries: impl Iterator<Item = Result<Entry<R>, SourceError>> + Send,
+    watch: &dyn Watch,
+) -> Result<Vec<Added>, ImportError> {
     let workers = thread::available_parallelism().map_or(1, usize::from);
     let plan = Plan::new(options, workers);
     let profile = options.profile;
@@ -155,9 +167,9 @@ pub fn import<R: Read + Send>(
         }
         // Whoever is left alone ends: each end of a channel belongs to its threads only.
         drop((to_hash, hashed));
-        let collector = Collector::new(Output::new(store), options, progress);
+        let collector = Collector::new(Output::new(store), options, watch);
         let collector = scope.spawn(move || collector.run(&to_collect, &permit));
-        let read = read::Reader::new(&plan, options, raw, permits).run(entries);
+        let read = read::Reader::new(&plan, options, raw, permits, watch).run(entries);
         let collected = collector
             .join()
             .unwrap_or_else(|panic| std::panic::resume_unwind(panic));

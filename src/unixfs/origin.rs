@@ -2,6 +2,7 @@
 
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
@@ -26,16 +27,17 @@ pub struct Identity {
     pub inode: u64,
     /// Bytes.
     pub size: u64,
-    /// Time of the last change of its bytes, in nanoseconds since 1970.
-    pub mtime: i128,
-    /// Time of the last change of anything of it, in nanoseconds since 1970. Users cannot set it.
-    pub ctime: i128,
+    /// Time of the last change of its bytes, in nanoseconds since 1970; what lies before 1677 or
+    /// after 2262 counts as then.
+    pub mtime: i64,
+    /// Time of the last change of anything of it, likewise. Users cannot set it.
+    pub ctime: i64,
 }
 
 impl Identity {
     /// A file whose times are nearer to the clock than this may change again without a change of
     /// its times: file systems count in ticks of up to 10 ms, some in seconds (2 s on FAT).
-    pub const SETTLES_WITHIN: i128 = 2_000_000_000;
+    pub const SETTLES_WITHIN: i64 = 2_000_000_000;
 
     /// Of a file that was just looked at.
     #[must_use]
@@ -52,18 +54,27 @@ impl Identity {
     /// Whether a change after `now`, in nanoseconds since 1970, is sure to show: both times lie at
     /// least two seconds back. Git calls the others racily clean.
     #[must_use]
-    pub const fn is_settled(&self, now: i128) -> bool {
+    pub const fn is_settled(&self, now: i64) -> bool {
         let newest = if self.mtime > self.ctime {
             self.mtime
         } else {
             self.ctime
         };
-        now - newest >= Self::SETTLES_WITHIN
+        now.saturating_sub(newest) >= Self::SETTLES_WITHIN
     }
 }
 
-fn nanos(seconds: i64, nanos: i64) -> i128 {
-    i128::from(seconds) * 1_000_000_000 + i128::from(nanos)
+const fn nanos(seconds: i64, nanos: i64) -> i64 {
+    seconds.saturating_mul(1_000_000_000).saturating_add(nanos)
+}
+
+/// The clock, in nanoseconds since 1970.
+#[must_use]
+pub fn now() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.map_or(0, |since| {
+        i64::try_from(since.as_nanos()).unwrap_or(i64::MAX)
+    })
 }
 
 #[cfg(test)]

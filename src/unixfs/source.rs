@@ -1,11 +1,14 @@
 //! [`walk`]: files, directories and symlinks on disk, as the entries that an import reads.
 //!
 //! A tree is walked depth first, names in the order of their bytes, and each file is opened only when
-//! it is its turn. What cannot be added (sockets, pipes, devices) is an error that names it, never
-//! left out in silence.
+//! it is its turn, or by whoever needs its bytes ([`scan`]). What cannot be added (sockets, pipes,
+//! devices) is an error that names it, never left out in silence.
 
 mod described;
+mod names;
 mod open;
+mod rules;
+mod scan;
 mod walk;
 
 use std::fs::File;
@@ -13,12 +16,14 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 pub use described::Described;
+pub use rules::{RuleError, Rules};
+pub use scan::{Scan, Unopened};
 pub use walk::Walk;
 
 use super::entry::Entry;
 
 /// What to add of a tree.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub struct SourceOptions {
     /// Whether to add entries whose names begin with a dot. One that the user names is always added.
     pub hidden: bool,
@@ -26,6 +31,8 @@ pub struct SourceOptions {
     pub dereference_symlinks: bool,
     /// What is stored of permissions and times.
     pub described: Described,
+    /// What is left out.
+    pub rules: Option<Rules>,
 }
 
 /// Why a tree could not be read.
@@ -76,6 +83,24 @@ pub enum SourceError {
 }
 
 impl SourceError {
+    /// Whether it is about one entry, without which the rest of the tree can be added.
+    #[must_use]
+    pub const fn is_of_one_entry(&self) -> bool {
+        matches!(
+            self,
+            Self::Io { .. } | Self::Special { .. } | Self::Loop { .. }
+        )
+    }
+
+    /// The entry that it is about, if it is about one.
+    #[must_use]
+    pub fn path(&self) -> Option<&Path> {
+        match self {
+            Self::Io { path, .. } | Self::Special { path, .. } | Self::Loop { path } => Some(path),
+            _ => None,
+        }
+    }
+
     fn io<'a>(action: &'static str, path: &'a Path) -> impl FnOnce(io::Error) -> Self + 'a {
         move |error| Self::Io {
             action,
@@ -92,7 +117,14 @@ impl SourceError {
 /// what it leads to.
 #[must_use]
 pub fn walk(paths: &[PathBuf], options: &SourceOptions) -> Walk {
-    Walk::new(paths.to_vec(), *options)
+    Walk::new(scan(paths, options))
+}
+
+/// The same without opening a file. It goes on after an entry that cannot be added
+/// ([`SourceError::is_of_one_entry`]), without it.
+#[must_use]
+pub fn scan(paths: &[PathBuf], options: &SourceOptions) -> Scan {
+    Scan::new(paths.to_vec(), options.clone())
 }
 
 /// An entry that an import reads from disk.

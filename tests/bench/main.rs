@@ -1,4 +1,4 @@
-//! `cargo run --example bench -- add|get|small [--mib N] [--runs R]`: whole commands, timed side by side
+//! `cargo run --example bench -- add|get|small|tree [--mib N] [--files F] [--runs R]`: whole commands, timed side by side
 //! with the limits of the machine, in one run. Machines are noisy: quote the ratios.
 
 #![allow(clippy::cast_precision_loss, reason = "figures for people")]
@@ -242,6 +242,67 @@ fn small(rounds: usize) {
     assert!(served.stop().success());
 }
 
+/// Files that a directory of the tree has.
+const IN_A_DIRECTORY: u64 = 200;
+
+/// A tree of many files, added, added again unchanged, and looked at by `find`.
+fn tree(mib: u64, files: u64, rounds: usize) {
+    let place = Place::new();
+    let size = (mib * MIB / files).max(1);
+    for directory in 0..files.div_ceil(IN_A_DIRECTORY) {
+        let name = format!("tree/{directory:05}");
+        std::fs::create_dir_all(place.path(&name)).expect("it is ours");
+        let first = directory * IN_A_DIRECTORY;
+        for file in first..files.min(first + IN_A_DIRECTORY) {
+            place.file(&format!("{name}/{file:07}"), file, size);
+        }
+    }
+    settle();
+    // Younger files are not trusted.
+    std::thread::sleep(Duration::from_millis(2100));
+    let tree = place.path("tree");
+    let add = |repo: &str| {
+        let mut command = place.store(repo);
+        timed(|| output(command.args(["add", "--quiet"]).arg(&tree)))
+    };
+    let first = |round: usize| {
+        let time = add(&format!("repo-{round}"));
+        if round > 0 {
+            std::fs::remove_dir_all(place.path(&format!("repo-{round}"))).expect("it is ours");
+        }
+        settle();
+        time
+    };
+    let find = |_| {
+        let mut command = Command::new("find");
+        timed(|| output(command.arg(&tree).args(["-printf", "%p %s %T@ %C@ %i\\n"])))
+    };
+    let again = |_| add("repo-0");
+    let mut contenders = [
+        Contender::new("first add", first),
+        Contender::new("find -printf", find),
+        Contender::new("second add", again),
+    ];
+    race(rounds, &mut contenders);
+    for contender in &contenders {
+        let runs: Vec<u128> = contender.times.iter().map(Duration::as_millis).collect();
+        println!(
+            "{:<14} {:>7.2} s   runs {runs:?} ms",
+            contender.name,
+            contender.median().as_secs_f64()
+        );
+    }
+    let [first, find, again] = contenders.each_ref().map(|c| c.median().as_secs_f64());
+    println!(
+        "{files} files of {size} bytes: first add / second add {:.1}",
+        first / again
+    );
+    println!(
+        "second add - 2 x find: {:.2} s (at most 0.5)",
+        again - 2.0 * find
+    );
+}
+
 fn main() {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let option = |name: &str, default: u64| {
@@ -256,12 +317,13 @@ fn main() {
     match args.first().map(String::as_str) {
         Some("add") => add(mib, rounds(5)),
         Some("get") => get(mib, rounds(5)),
+        Some("tree") => tree(mib, option("--files", 100_000), rounds(3)),
         Some("small") => small(rounds(31)),
         Some("gc") => gc::run(&Place::new().path(""), option("--blocks", 1_000_000)),
         _ => {
             let _ = writeln!(
                 std::io::stderr(),
-                "usage: bench add|get|small|gc [--mib N] [--runs R] [--blocks N]"
+                "usage: bench add|get|small|tree|gc [--mib N] [--runs R] [--files F] [--blocks N]"
             );
             std::process::exit(2);
         }

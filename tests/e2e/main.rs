@@ -12,12 +12,14 @@
 
 mod support;
 
+mod again;
 mod errors;
 mod gc;
 mod hostile;
 mod kill;
 mod limits;
 mod mdns;
+mod million;
 mod resume;
 mod swarm;
 mod vectors;

@@ -12,7 +12,9 @@ use super::swarm::Network;
 /// Add files and directories, and print their CIDs
 ///
 /// A CID is printed when its bytes are safe on disk. Without a path, or with `-`, standard input is
-/// added. Directories are added with all that is in them, hidden entries aside.
+/// added. Directories are added with all that is in them, hidden entries aside; what cannot be read is
+/// named at the end (exit code 6), and the rest is added. Files that were added before and have not
+/// changed are not read again.
 #[derive(Debug, Args)]
 #[allow(clippy::struct_excessive_bools, reason = "each is a flag")]
 pub(crate) struct Add {
@@ -22,6 +24,15 @@ pub(crate) struct Add {
     /// Put everything into one directory, so that names are kept
     #[arg(short, long = "wrap-with-directory", visible_alias = "wrap")]
     pub(crate) wrap: bool,
+    /// Leave out what matches, as .gitignore has it; may be given many times
+    #[arg(long, value_name = "PATTERN")]
+    pub(crate) ignore: Vec<String>,
+    /// Leave out what matches the rules in this file, which is like a .gitignore
+    #[arg(long, value_name = "FILE")]
+    pub(crate) ignore_rules_path: Option<PathBuf>,
+    /// Read all files, also those that were added before and have not changed since
+    #[arg(long)]
+    pub(crate) no_cache: bool,
     /// Add hidden entries, too: those whose name begins with a dot
     #[arg(short = 'H', long)]
     pub(crate) hidden: bool,

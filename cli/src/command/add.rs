@@ -1,24 +1,27 @@
 //! `store add`: walks the paths here and hands over open files, so that whoever holds the repo reads what
-//! this user may read.
+//! this user may read. Files that it knows already are not even opened.
 
-use std::fs::{File, Metadata};
+mod feed;
+
+use std::fs::File;
 use std::io::{self, IsTerminal};
 use std::net::Shutdown;
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::sync_channel;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 
-use store::unixfs::source::{self, SourceOptions};
-use store::unixfs::{Entry, Name};
+use store::unixfs::Name;
+use store::unixfs::source::{self, Rules, SourceOptions};
 use store_node::api::client::{ClientError, Sender};
 use store_node::api::message::{AddOptions, Added, Item, Request, Shape, Step};
 
+use self::feed::{Feed, FeedError, WINDOW};
 use crate::args::Add;
 use crate::backend::{Answer, Conversation};
 use crate::context::Context;
-use crate::exit::Error;
+use crate::exit::{Error, one_line};
 use crate::progress::Total;
 
 pub(crate) fn run(args: Add, context: &mut Context) -> Result<(), Error> {
@@ -29,6 +32,7 @@ pub(crate) fn run(args: Add, context: &mut Context) -> Result<(), Error> {
         hidden: args.hidden,
         dereference_symlinks: args.dereference_symlinks,
         described: args.described.options()?,
+        rules: Rules::new(args.ignore_rules_path.as_deref(), &args.ignore)?,
     };
     let request = Request::Add(AddOptions {
         shape,
@@ -38,18 +42,20 @@ pub(crate) fn run(args: Add, context: &mut Context) -> Result<(), Error> {
         only_hash: args.only_hash,
         no_pin: args.no_pin,
         name: args.name,
+        cache: !args.no_cache,
     });
     let mut conversation = Conversation::open(context, None, &request, "adding")?;
     let sender = conversation.take_sender();
     let total = conversation.display().total();
     let (report, reported) = sync_channel(1);
+    let (want, wanted) = sync_channel(WINDOW);
     // Not waited for where the command fails: it may be waiting for standard input.
     thread::spawn(move || {
-        let sent = send(sender, input, options, &total);
+        let sent = send(sender, input, &options, wanted, &total);
         // Nobody asks where all went well.
         let _ = report.send(sent);
     });
-    let answered = print(&mut conversation, args.quiet, context);
+    let answered = print(&mut conversation, &want, args.quiet, context);
     if answered.is_err() {
         conversation.hang_up();
         if let Some(stdin) = stdin {
@@ -130,10 +136,29 @@ fn standard_input() -> io::Result<Input> {
     Ok(Input::Stdin { near, far })
 }
 
-fn print(conversation: &mut Conversation, quiet: bool, context: &mut Context) -> Result<(), Error> {
+fn print(
+    conversation: &mut Conversation,
+    want: &SyncSender<Vec<u32>>,
+    quiet: bool,
+    context: &mut Context,
+) -> Result<(), Error> {
     while let Some(answer) = conversation.next()? {
-        if let Answer::Item(Item::Added(added)) = answer {
-            context.output.result(&added, |added| line(added, quiet))?;
+        match answer {
+            Answer::Wanted(files) => {
+                // There is room for all answers that can come. If nobody takes them any more, the
+                // other side hears that from whoever did.
+                let _ = want.send(files);
+            }
+            Answer::Item(Item::Added(added)) => {
+                context.output.result(&added, |added| line(added, quiet))?;
+            }
+            Answer::Item(Item::Skipped(skipped)) => {
+                if context.output.is_json() {
+                    context.output.result(&skipped, |_| String::new())?;
+                }
+                eprintln!("not added: {}", one_line(&skipped.skipped));
+            }
+            _ => {}
         }
     }
     Ok(())
@@ -152,12 +177,13 @@ fn line(added: &Added, quiet: bool) -> String {
 fn send(
     mut sender: Sender,
     input: Input,
-    options: SourceOptions,
+    options: &SourceOptions,
+    wanted: Receiver<Vec<u32>>,
     total: &Total,
 ) -> Result<(), Error> {
     let sent = match input {
-        Input::File(file) => sender.send_step(&nameless(&options), Some(file.as_fd())),
-        Input::Stdin { near, far } => match pass_on(&mut sender, &nameless(&options), near, far) {
+        Input::File(file) => sender.send_step(&nameless(options), Some(file.as_fd())),
+        Input::Stdin { near, far } => match pass_on(&mut sender, &nameless(options), near, far) {
             Ok(sent) => sent,
             Err(error) => {
                 let error = Error::io("read standard input")(error);
@@ -166,29 +192,16 @@ fn send(
             }
         },
         Input::Paths(paths) => {
-            let (mut sent, mut bytes) = (Ok(()), 0);
-            for entry in source::walk(&paths, &options) {
-                let (step, file) = match entry {
-                    Ok(entry) => step(entry),
-                    Err(error) => {
-                        let error = error.into();
-                        refuse(&mut sender, &error);
-                        return Err(error);
-                    }
-                };
-                sent = sender.send_step(&step, file.as_ref().map(AsFd::as_fd));
-                if sent.is_err() {
-                    break;
-                }
-                if let Step::File {
-                    size: Some(size), ..
-                } = step
-                {
-                    bytes += size;
+            let mut scan = source::scan(&paths, options);
+            match Feed::new(&mut sender, wanted).all(&mut scan, total) {
+                Ok(()) => Ok(()),
+                Err(FeedError::Client(error)) => Err(error),
+                Err(FeedError::Source(error)) => {
+                    let error = error.into();
+                    refuse(&mut sender, &error);
+                    return Err(error);
                 }
             }
-            total.set(bytes);
-            sent
         }
     };
     match sent.and_then(|()| sender.send_step(&Step::Finish, None)) {
@@ -205,7 +218,7 @@ fn nameless(options: &SourceOptions) -> Step {
     Step::File {
         name: Name::default(),
         metadata: options.described.of_nothing(),
-        size: None,
+        identity: None,
     }
 }
 
@@ -238,42 +251,5 @@ fn refuse(sender: &mut Sender, error: &Error) {
     if sender.send_step(&Step::Failed { message }, None).is_err() {
         // Where this cannot be said, an end without a finish says it.
         sender.close();
-    }
-}
-
-fn step(entry: Entry<File>) -> (Step, Option<File>) {
-    match entry {
-        Entry::Dir { name, metadata } => (Step::Dir { name, metadata }, None),
-        Entry::File {
-            name,
-            metadata,
-            content,
-            ..
-        } => {
-            let size = content
-                .metadata()
-                .ok()
-                .filter(Metadata::is_file)
-                .map(|meta| meta.len());
-            let step = Step::File {
-                name,
-                metadata,
-                size,
-            };
-            (step, Some(content))
-        }
-        Entry::Symlink {
-            name,
-            metadata,
-            target,
-        } => (
-            Step::Symlink {
-                name,
-                metadata,
-                target,
-            },
-            None,
-        ),
-        Entry::End => (Step::End, None),
     }
 }

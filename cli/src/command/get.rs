@@ -48,7 +48,7 @@ pub(crate) fn run(args: &Get, context: &mut Context) -> Result<(), Error> {
                 }
                 extractor.accept(piece)?;
             }
-            Answer::Item(_) => {}
+            Answer::Item(_) | Answer::Wanted(_) => {}
         }
     }
     extractor.finish()?;

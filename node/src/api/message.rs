@@ -17,7 +17,7 @@ use store::Cid;
 use store::unixfs::data::{self, Metadata};
 use store::unixfs::{Name, Piece};
 
-pub use self::add::{AddOptions, Added, Shape, ShapeError, Step};
+pub use self::add::{AddOptions, Added, Shape, ShapeError, Skipped, Step};
 pub use self::storage::{Collected, Gc, RepoStat, Usage};
 
 /// What a command asks for.
@@ -161,6 +161,11 @@ pub enum Event {
     Found(Found),
     /// A piece of a content. [`Piece::Data`] travels as a data frame.
     Piece(Piece),
+    /// Which files of the next [`Step::Batch`] have to be read: their numbers among its files, from 0.
+    Wanted {
+        /// The numbers, ascending.
+        files: Vec<u32>,
+    },
     /// One answer.
     Item(Item),
     /// The end: all is done, and durable where something was written.
@@ -265,6 +270,8 @@ impl Display for Kind {
 pub enum Item {
     /// An added root; durable.
     Added(Added),
+    /// Something that was left out of an add.
+    Skipped(Skipped),
     /// An entry of a directory.
     Entry(DirEntry),
     /// A pin.

@@ -1,20 +1,25 @@
-//! `add`: imports what the client sends, entry by entry, from its open files.
+//! `add`: imports what the client sends, entry by entry, from its open files. What was added before and
+//! has not changed is not read again.
 //!
-//! Durable in this order (I2): the blocks, then the pin, then the answer.
+//! Durable in this order (I2): the blocks, then the pin, then the answer. What is remembered of the
+//! files that were added ([`store::adds`]) is written after the blocks that it speaks of.
 
-use std::fs::File;
-use std::io::{self, Read};
+mod log;
+mod steps;
+
 use std::sync::{Mutex, PoisonError};
 
-use store::blockstore::Blockstore;
-use store::unixfs::Entry;
-use store::unixfs::import::{self, ImportOptions, import};
-use store::unixfs::source::SourceError;
+use store::adds::Shape;
+use store::blockstore::{Blockstore, Lease};
+use store::chunk::Chunker;
+use store::unixfs::import::{self, ImportOptions, import_watched};
 
+use self::log::Log;
+use self::steps::{Known, Steps};
 use super::Service;
-use crate::api::conversation::{Conversation, Speaker, failure, watch};
+use crate::api::conversation::{Conversation, failure, watch};
 use crate::api::message::{
-    AddOptions, Added, Event, Failure, FailureKind, Item, Kind, Phase, Progress, ShapeError, Step,
+    AddOptions, Added, Event, Failure, FailureKind, Item, Kind, Phase, ShapeError,
 };
 
 /// Bytes of chunks in flight with `storage.low_memory`; as few as the importer can do with.
@@ -28,9 +33,18 @@ impl Service {
     ) -> Result<(), Failure> {
         let import_options = self.import_options(options)?;
         // From before the first block until the pin, or what stands for it, is written.
-        let _lease = self.repo.lease();
-        let added = self.import(options.only_hash, &import_options, conversation)?;
-        let speaker = conversation.speaker();
+        let lease = self.repo.lease();
+        let adds = if options.only_hash {
+            None
+        } else {
+            Some(self.repo.adds(shape(&import_options)?))
+        };
+        let log = Log::new(self.repo.blocks(), adds.as_ref());
+        let speaker = conversation.speaker().clone();
+        let added = self.import(options, &import_options, &log, &lease, conversation)?;
+        if let Some(failure) = log.nothing_added() {
+            return Err(failure);
+        }
         if !options.only_hash {
             speaker.offer(&Event::Waiting {
                 phase: Phase::Committing,
@@ -49,9 +63,14 @@ impl Service {
             } else if !options.only_hash {
                 self.keep(added.cid, options.name.clone())?;
             }
-            speaker.item(Item::Added(added.into()))?;
+            speaker.item(Item::Added(answer(added, log.bytes_read())))?;
         }
-        Ok(())
+        // All blocks are durable by now.
+        log.write()?;
+        if let Some(adds) = &adds {
+            adds.prune()?;
+        }
+        log.tell_skipped(&speaker)
     }
 
     fn import_options(&self, options: &AddOptions) -> Result<ImportOptions, Failure> {
@@ -72,32 +91,28 @@ impl Service {
 
     fn import(
         &self,
-        only_hash: bool,
-        options: &ImportOptions,
+        options: &AddOptions,
+        import: &ImportOptions,
+        log: &Log<'_>,
+        lease: &Lease,
         conversation: &mut Conversation,
     ) -> Result<Vec<import::Added>, Failure> {
         let speaker = conversation.speaker().clone();
-        let progress = Mutex::new(Progress::default());
         let told = Mutex::new(None);
-        let store = (!only_hash).then_some(self.repo.blocks().as_ref() as &dyn Blockstore);
-        let steps = Steps {
-            conversation,
-            told: &told,
-            speaker: &speaker,
-        };
-        let note = |now: import::Progress| {
-            let mut progress = progress.lock().unwrap_or_else(PoisonError::into_inner);
-            (progress.bytes, progress.files) = (now.bytes, now.files);
-        };
-        let tick = || {
-            let progress = *progress.lock().unwrap_or_else(PoisonError::into_inner);
-            Some(Event::Progress(progress))
-        };
+        let store = (!options.only_hash).then_some(self.repo.blocks().as_ref() as &dyn Blockstore);
+        let known = log.adds().map(|adds| Known {
+            adds,
+            lease,
+            look: options.cache,
+            resumable: matches!(import.profile.chunker, Chunker::Fixed(_)),
+        });
+        let steps = Steps::new(conversation, known, log, &told);
+        let tick = || Some(Event::Progress(log.now()));
         let result = watch(
             &speaker,
             tick,
             || (),
-            || import(store, options, steps, &note),
+            || import_watched(store, import, steps, log),
         );
         // What the client told, or did wrong, says more than the import that it ended.
         match told.into_inner().unwrap_or_else(PoisonError::into_inner) {
@@ -107,108 +122,24 @@ impl Service {
     }
 }
 
-/// The steps that the client sends, as entries.
-struct Steps<'a> {
-    conversation: &'a mut Conversation,
-    speaker: &'a Speaker,
-    /// Why there are no more, where the client is the reason.
-    told: &'a Mutex<Option<Failure>>,
+/// What makes the CIDs of files, but for what each file says of itself.
+fn shape(import: &ImportOptions) -> Result<Shape, Failure> {
+    Shape::of(&import.profile).map_err(|error| failure(FailureKind::Error, error.to_string()))
 }
 
-/// An open file of the client; ends with an error when the client goes.
-#[derive(Debug)]
-struct Content {
-    file: File,
-    speaker: Speaker,
-}
-
-impl Steps<'_> {
-    fn refuse(&self, failure: Failure) -> SourceError {
-        *self.told.lock().unwrap_or_else(PoisonError::into_inner) = Some(failure);
-        SourceError::Cancelled
-    }
-
-    fn misuse(&self, what: &str) -> SourceError {
-        self.refuse(failure(FailureKind::Usage, what))
-    }
-}
-
-impl Iterator for Steps<'_> {
-    type Item = Result<Entry<Content>, SourceError>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        let (step, descriptor) = match self.conversation.step() {
-            Ok(step) => step,
-            Err(error) => {
-                let message = format!("the command ended before all was added: {error}");
-                return Some(Err(self.misuse(&message)));
-            }
-        };
-        let entry = match (step, descriptor) {
-            (Step::Finish, None) => return None,
-            (Step::Failed { message }, None) => {
-                return Some(Err(self.refuse(failure(FailureKind::Error, message))));
-            }
-            (Step::File { name, metadata, .. }, Some(descriptor)) => {
-                let content = Content {
-                    file: descriptor.into(),
-                    speaker: self.speaker.clone(),
-                };
-                Entry::File {
-                    name,
-                    metadata,
-                    origin: None,
-                    content,
-                }
-            }
-            (Step::File { .. }, None) => {
-                return Some(Err(self.misuse("a file was announced and not passed on")));
-            }
-            (_, Some(_)) => {
-                return Some(Err(self.misuse("a file was passed on and not announced")));
-            }
-            (Step::Dir { name, metadata }, None) => Entry::Dir { name, metadata },
-            (
-                Step::Symlink {
-                    name,
-                    metadata,
-                    target,
-                },
-                None,
-            ) => Entry::Symlink {
-                name,
-                metadata,
-                target,
-            },
-            (Step::End, None) => Entry::End,
-        };
-        Some(Ok(entry))
-    }
-}
-
-impl Read for Content {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if self.speaker.is_gone() {
-            return Err(io::Error::other("the command went away"));
-        }
-        self.file.read(buffer)
-    }
-}
-
-impl From<import::Added> for Added {
-    fn from(added: import::Added) -> Self {
-        let import::Added {
-            name,
-            cid,
-            size,
-            kind,
-        } = added;
-        let kind = Kind::of(kind).expect("an import makes no metadata");
-        Self {
-            name,
-            cid,
-            size,
-            kind,
-        }
+fn answer(added: import::Added, bytes_read: u64) -> Added {
+    let import::Added {
+        name,
+        cid,
+        size,
+        kind,
+    } = added;
+    let kind = Kind::of(kind).expect("an import makes no metadata");
+    Added {
+        name,
+        cid,
+        size,
+        kind,
+        bytes_read,
     }
 }

@@ -48,6 +48,7 @@ fn options() -> AddOptions {
         only_hash: false,
         no_pin: false,
         name: Some("test".into()),
+        cache: true,
     }
 }
 

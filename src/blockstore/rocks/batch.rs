@@ -14,7 +14,7 @@ use crate::blockstore::schema::{
     self, BLOCKS, Children, Entry, INDEX, LINKS, META, PARENTS, REFS, Sums,
 };
 use crate::blockstore::{Put, StoreError, Write};
-use crate::cid::{self, Key};
+use crate::cid::{self, Cid, Key};
 use crate::dag::Link;
 
 /// Blocks go to RocksDB in batches of this many bytes: it copies them twice, and what fits the
@@ -159,6 +159,24 @@ impl RocksStore {
             };
             batch.writes.put_cf(self.family(INDEX), key, entry.encode());
         }
+    }
+
+    /// Which of these blocks are there. Somebody needs them: they count as put now, so that whoever has
+    /// a lease finds them again.
+    pub(crate) fn meet_many(&self, cids: &[Cid]) -> Result<Vec<bool>, StoreError> {
+        let keys: Vec<Vec<u8>> = cids.iter().map(|cid| cid.hash().to_bytes()).collect();
+        let mut writer = self.writer();
+        let mut batch = Batch::default();
+        let mut there = Vec::with_capacity(cids.len());
+        for ((cid, key), entry) in cids.iter().zip(&keys).zip(self.raw_entries(&keys)?) {
+            let entry = entry.filter(|entry| entry.is_there());
+            there.push(entry.is_some() || cid::identity_data(cid).is_some());
+            if let Some(entry) = entry {
+                self.meet(&mut batch, &writer, key, entry);
+            }
+        }
+        self.write_batch(&mut writer, batch, Write::Logged)?;
+        Ok(there)
     }
 
     /// Writes the batch, and what it adds to the sums, in one.

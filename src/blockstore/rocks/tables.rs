@@ -17,6 +17,21 @@ impl RocksStore {
         self.db.get_cf(self.family(family), key).map_err(failed)
     }
 
+    /// The values of many keys, in their order.
+    pub(crate) fn table_get_many(
+        &self,
+        family: &str,
+        keys: &[Vec<u8>],
+    ) -> Result<Vec<Option<Vec<u8>>>, StoreError> {
+        let found = self
+            .db
+            .batched_multi_get_cf(self.family(family), keys, false);
+        found
+            .into_iter()
+            .map(|value| Ok(value.map_err(failed)?.map(|value| value.to_vec())))
+            .collect()
+    }
+
     /// Writes all changes in one atomic batch, through the log, without a sync.
     pub(crate) fn table_write(&self, family: &str, changes: &[Change]) -> Result<(), StoreError> {
         self.durability.check()?;

@@ -9,6 +9,7 @@ use crate::cid::{Codec, Form};
 use crate::dag::Link;
 use crate::dag::pb::Node;
 use crate::unixfs::data::{Data, Kind, Metadata};
+use crate::unixfs::links::Links;
 use crate::unixfs::output::{BuildError, Output, tsize};
 use crate::unixfs::profile::Profile;
 
@@ -18,13 +19,14 @@ pub fn build(
     output: &mut Output<'_>,
     profile: &Profile,
     metadata: Metadata,
-    links: Vec<Link>,
+    links: &Links,
 ) -> Result<Link, BuildError> {
     let mut entries: Vec<Entry> = links
-        .into_iter()
-        .map(|link| Entry {
+        .iter()
+        .enumerate()
+        .map(|(index, link)| Entry {
             hash: hash(&link.name),
-            link,
+            index,
         })
         .collect();
     // The order of the hashes is the order of the trie: whatever shares a prefix stands together.
@@ -32,20 +34,23 @@ pub fn build(
     let node = Builder {
         output,
         form: profile.form,
+        links,
         fanout: profile.hamt_fanout,
     }
     .shard(0, metadata, &entries)?;
     output.node(profile.form, &node)
 }
 
+/// An entry: the link itself is looked at when its shard is made.
 struct Entry {
     hash: u64,
-    link: Link,
+    index: usize,
 }
 
 struct Builder<'a, 'store> {
     output: &'a mut Output<'store>,
     form: Form,
+    links: &'a Links,
     fanout: Fanout,
 }
 
@@ -68,22 +73,23 @@ impl Builder<'_, '_> {
             bitfield[fanout.bytes() - 1 - at / 8] |= 1 << (at % 8);
             let mut name = format!("{at:0width$X}", width = fanout.digits()).into_bytes();
             if let [entry] = group {
-                name.extend_from_slice(entry.link.name.as_bytes());
+                let link = self.links.get(entry.index);
+                name.extend_from_slice(link.name.as_bytes());
                 links.push(Link {
                     name: name.into(),
-                    ..entry.link.clone()
+                    ..link
                 });
             } else {
                 let used = used + fanout.bits;
                 if used + fanout.bits > HASH_BITS {
-                    let [a, b] = [0, 1].map(|i| group[i].link.name.clone());
+                    let [a, b] = [0, 1].map(|i| self.links.get(group[i].index).name);
                     return Err(BuildError::Collision { a, b });
                 }
                 below.push((links.len(), self.shard(used, Metadata::NONE, group)?));
                 // Its CID comes when all shards of this level are hashed together.
                 links.push(Link {
                     name: name.into(),
-                    ..group[0].link.clone()
+                    ..self.links.get(group[0].index)
                 });
             }
         }

@@ -25,12 +25,18 @@ fn entry(name: &str) -> Link {
 fn built(names: &[String], fanout: Fanout) -> (MemoryStore, Cid) {
     let store = MemoryStore::default();
     let mut output = Output::new(Some(&store));
-    let links = names.iter().map(|name| entry(name)).collect();
+    let links: Vec<Link> = names.iter().map(|name| entry(name)).collect();
     let profile = Profile {
         hamt_fanout: fanout,
         ..Profile::V1_2025
     };
-    let root = build(&mut output, &profile, Metadata::NONE, links).unwrap();
+    let root = build(
+        &mut output,
+        &profile,
+        Metadata::NONE,
+        &links.iter().collect(),
+    )
+    .unwrap();
     output.finish().unwrap();
     (store, root.cid)
 }

@@ -5,7 +5,9 @@ use bytes::Bytes;
 
 use crate::block::Block;
 use crate::unixfs::data::Metadata;
+use crate::unixfs::layout::Part;
 use crate::unixfs::name::Name;
+use crate::unixfs::origin::Origin;
 
 /// The most steps in a batch: bounds what empty files and directories take.
 pub(super) const MAX_STEPS: usize = 4096;
@@ -31,17 +33,31 @@ pub(super) struct Leaf {
     pub(super) size: u64,
 }
 
+/// The beginning of a file.
+#[derive(Debug)]
+pub(super) struct Head {
+    pub(super) name: Name,
+    pub(super) metadata: Metadata,
+    pub(super) origin: Option<Origin>,
+    /// Its first leaves, which are in the store.
+    pub(super) begun: Vec<Part>,
+}
+
 /// An entry, or a part of one.
 #[derive(Debug)]
 pub(super) enum Step<L> {
     /// A directory begins.
     Dir(Name, Metadata),
     /// A file begins; its leaves follow, at least one.
-    File(Name, Metadata),
+    File(Box<Head>),
+    /// A file that is in the store.
+    Known(Name, Part),
     /// The next leaf of the open file.
     Leaf(L),
     /// The open file is complete.
     FileEnd,
+    /// The open file could not be read to its end: it is left out.
+    FileLost,
     /// A symlink.
     Symlink {
         name: Name,

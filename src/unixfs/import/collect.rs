@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use crossbeam_channel::{Receiver, Sender};
 
-use super::batch::{Hashed, Leaf, Step};
+use super::batch::{Hashed, Head, Leaf, Step};
+use super::watch::{self, Begun, STORED_EVERY, STORED_EVERY_LEAVES, Watch};
 use super::{Added, ImportError, ImportOptions, Progress, joined};
 use crate::block::Block;
 use crate::cid::{Cid, Codec};
@@ -14,15 +15,19 @@ use crate::dag::pb::Node;
 use crate::unixfs::data::{Data, Kind, Metadata};
 use crate::unixfs::dir;
 use crate::unixfs::layout::{Layout, Part};
+use crate::unixfs::links::Links;
 use crate::unixfs::name::Name;
+use crate::unixfs::origin::Origin;
 use crate::unixfs::output::{BuildError, Output};
 use crate::unixfs::profile::FileLayout;
 
 pub(super) struct Collector<'a> {
     output: Output<'a>,
     options: &'a ImportOptions,
-    report: &'a (dyn Fn(Progress) + Sync),
+    watch: &'a dyn Watch,
     progress: Progress,
+    /// Bytes and number of the new leaves since all were in the store.
+    new: (u64, usize),
     /// The open directories; the first one is the wrapping one, if there is one.
     dirs: Vec<Dir>,
     file: Option<File>,
@@ -34,7 +39,12 @@ pub(super) struct Collector<'a> {
 struct File {
     name: Name,
     metadata: Metadata,
+    origin: Option<Origin>,
     layout: Layout,
+    /// How many leaves it has.
+    leaves: u64,
+    /// The last of them: those since all were in the store, where somebody may want to know.
+    recent: Vec<Part>,
     /// The first leaf of a file with metadata, until the next one: alone it is the root.
     first: Option<Leaf>,
 }
@@ -44,7 +54,7 @@ struct File {
 struct Dir {
     name: Name,
     metadata: Metadata,
-    links: Vec<Link>,
+    links: Links,
     /// Bytes of the files in it.
     size: u64,
     /// Whether the source had an entry in it, though one that was left out.
@@ -55,7 +65,7 @@ impl<'a> Collector<'a> {
     pub(super) fn new(
         output: Output<'a>,
         options: &'a ImportOptions,
-        report: &'a (dyn Fn(Progress) + Sync),
+        watch: &'a dyn Watch,
     ) -> Self {
         let dirs = if options.wrap {
             vec![Dir {
@@ -69,8 +79,9 @@ impl<'a> Collector<'a> {
         Self {
             output,
             options,
-            report,
+            watch,
             progress,
+            new: (0, 0),
             dirs,
             file: None,
             added: Vec::new(),
@@ -94,12 +105,14 @@ impl<'a> Collector<'a> {
                 for step in steps {
                     self.step(step)?;
                 }
-                (self.report)(self.progress);
+                self.watch.progress(self.progress);
                 // Without a reader nobody needs it.
                 let _ = permit.send(());
             }
         }
         if !self.done {
+            // Whatever ended it: what is complete need not be read again.
+            self.stored()?;
             return Err(ImportError::Unbalanced);
         }
         Ok(self.added)
@@ -115,17 +128,26 @@ impl<'a> Collector<'a> {
                     ..Dir::default()
                 });
             }
-            Step::File(name, metadata) => {
+            Step::File(head) => self.file(*head)?,
+            Step::Known(name, root) => {
                 self.enter();
-                self.file = Some(File {
+                self.progress.bytes += root.size;
+                self.progress.files += 1;
+                let link = Link {
+                    cid: root.cid,
                     name,
-                    metadata,
-                    layout: Layout::new(self.options.profile),
-                    first: None,
-                });
+                    tsize: root.tsize,
+                };
+                self.add(link, root.size, Kind::File);
             }
-            Step::Leaf(leaf) => self.next_leaf(leaf)?,
+            Step::Leaf(leaf) => {
+                self.next_leaf(leaf)?;
+                if self.new.0 >= STORED_EVERY || self.new.1 >= STORED_EVERY_LEAVES {
+                    self.stored()?;
+                }
+            }
             Step::FileEnd => self.file_end()?,
+            Step::FileLost => self.file = None,
             Step::Symlink {
                 name,
                 metadata,
@@ -146,6 +168,25 @@ impl<'a> Collector<'a> {
                 self.done = true;
             }
         }
+        Ok(())
+    }
+
+    fn file(&mut self, head: Head) -> Result<(), BuildError> {
+        self.enter();
+        let mut file = File {
+            name: head.name,
+            metadata: head.metadata,
+            origin: head.origin,
+            layout: Layout::new(self.options.profile),
+            leaves: head.begun.len() as u64,
+            recent: Vec::new(),
+            first: None,
+        };
+        for leaf in head.begun {
+            file.layout.push(leaf, &mut self.output)?;
+            self.progress.bytes += leaf.size;
+        }
+        self.file = Some(file);
         Ok(())
     }
 
@@ -174,6 +215,14 @@ impl<'a> Collector<'a> {
         let part = file.layout.finish(file.metadata, &mut self.output)?;
         let part = part.expect("each file has a leaf");
         self.progress.files += 1;
+        if let Some(origin) = file.origin {
+            self.watch.file(watch::File {
+                origin,
+                metadata: file.metadata,
+                root: part,
+                is_one_block: file.leaves == 1,
+            });
+        }
         let link = Link {
             cid: part.cid,
             name: file.name,
@@ -215,8 +264,31 @@ impl<'a> Collector<'a> {
         self.output.put(block)?;
         let file = self.file.as_mut().expect("the reader opens each file");
         file.layout.push(part, &mut self.output)?;
+        file.leaves += 1;
+        if file.origin.is_some() {
+            file.recent.push(part);
+        }
         self.progress.bytes += size;
+        self.new = (self.new.0 + size, self.new.1 + 1);
         Ok(())
+    }
+
+    /// Sees to it that all blocks so far are in the store, and tells.
+    fn stored(&mut self) -> Result<(), ImportError> {
+        self.output.finish().map_err(BuildError::from)?;
+        self.new = (0, 0);
+        let begun = self.file.as_mut().and_then(|file| {
+            let origin = file.origin.as_ref()?;
+            let before = file.leaves - file.recent.len() as u64;
+            let leaves = std::mem::take(&mut file.recent);
+            (!leaves.is_empty()).then_some((origin, before, leaves))
+        });
+        self.watch
+            .stored(begun.as_ref().map(|(origin, before, leaves)| Begun {
+                origin,
+                before: *before,
+                leaves,
+            }))
     }
 
     fn symlink(&mut self, name: Name, metadata: Metadata, target: &Name) -> Result<(), BuildError> {
@@ -244,17 +316,8 @@ impl<'a> Collector<'a> {
         if !self.options.empty_dirs && !dir.had_entry && !self.dirs.is_empty() {
             return Ok(());
         }
-        dir.links.sort_unstable_by(|a, b| a.name.cmp(&b.name));
-        if let Some(pair) = dir
-            .links
-            .windows(2)
-            .find(|pair| pair[0].name == pair[1].name)
-        {
-            let names = self
-                .dirs
-                .iter()
-                .map(|d| &d.name)
-                .chain([&dir.name, &pair[0].name]);
+        if let Some(twice) = dir.links.sort() {
+            let names = self.dirs.iter().map(|d| &d.name).chain([&dir.name, &twice]);
             return Err(ImportError::Duplicate {
                 path: joined(names),
             });
@@ -263,7 +326,7 @@ impl<'a> Collector<'a> {
             &mut self.output,
             &self.options.profile,
             dir.metadata,
-            dir.links,
+            &dir.links,
         )?;
         self.add(
             Link {
@@ -294,7 +357,7 @@ impl<'a> Collector<'a> {
         if kind != Kind::Symlink {
             dir.size += size;
         }
-        dir.links.push(link);
+        dir.links.push(&link);
     }
 }
 

@@ -37,8 +37,10 @@ fn hash(profile: &Profile, batch: Raw) -> Result<Hashed, BlockError> {
                 None
             }
             Step::Dir(name, metadata) => Some(Step::Dir(name, metadata)),
-            Step::File(name, metadata) => Some(Step::File(name, metadata)),
+            Step::File(head) => Some(Step::File(head)),
+            Step::Known(name, root) => Some(Step::Known(name, root)),
             Step::FileEnd => Some(Step::FileEnd),
+            Step::FileLost => Some(Step::FileLost),
             Step::Symlink {
                 name,
                 metadata,

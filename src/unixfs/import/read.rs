@@ -5,15 +5,14 @@ use std::io::Read;
 use bytes::Bytes;
 use crossbeam_channel::{Receiver, Sender};
 
-use super::batch::{Batch, MAX_STEPS, Raw, Step};
-use super::{ImportError, ImportOptions, MAX_DIRS, Plan};
+use super::batch::{Batch, Head, MAX_STEPS, Raw, Step};
+use super::{ImportError, ImportOptions, MAX_DIRS, Plan, Watch};
 use crate::chunk::Chunker;
-use crate::unixfs::data::Metadata;
 use crate::unixfs::entry::Entry;
 use crate::unixfs::name::Name;
 use crate::unixfs::source::SourceError;
 
-pub(super) struct Reader {
+pub(super) struct Reader<'a> {
     chunker: Chunker,
     limit: usize,
     batches: Sender<Raw>,
@@ -24,17 +23,19 @@ pub(super) struct Reader {
     number: u64,
     /// The open directories.
     path: Vec<Name>,
+    watch: &'a dyn Watch,
 }
 
 /// Nobody collects any more: the collector knows why.
 struct Stopped;
 
-impl Reader {
+impl<'a> Reader<'a> {
     pub(super) fn new(
         plan: &Plan,
         options: &ImportOptions,
         batches: Sender<Raw>,
         permits: Receiver<()>,
+        watch: &'a dyn Watch,
     ) -> Self {
         Self {
             chunker: options.profile.chunker,
@@ -45,6 +46,7 @@ impl Reader {
             bytes: 0,
             number: 0,
             path: Vec::new(),
+            watch,
         }
     }
 
@@ -79,11 +81,22 @@ impl Reader {
             Entry::File {
                 name,
                 metadata,
+                origin,
+                begun,
                 content,
-                ..
             } => {
                 self.check(&name)?;
-                return self.file(name, metadata, content);
+                let head = Head {
+                    name,
+                    metadata,
+                    origin,
+                    begun,
+                };
+                return self.file(head, content);
+            }
+            Entry::Known { name, root } => {
+                self.check(&name)?;
+                self.push(Step::Known(name, root))
             }
             Entry::Symlink {
                 name,
@@ -113,33 +126,30 @@ impl Reader {
         Ok(name.check()?)
     }
 
-    fn file<R: Read>(
-        &mut self,
-        name: Name,
-        metadata: Metadata,
-        content: R,
-    ) -> Result<bool, ImportError> {
-        let path = name.clone();
-        if self.push(Step::File(name, metadata)).is_err() {
+    fn file<R: Read>(&mut self, head: Head, content: R) -> Result<bool, ImportError> {
+        let name = head.name.clone();
+        // A file without bytes has one leaf, too.
+        let mut is_first = head.begun.is_empty();
+        if self.push(Step::File(Box::new(head))).is_err() {
             return Ok(false);
         }
         let mut chunks = self.chunker.chunks(content);
-        let mut next = |reader: &Self| {
-            let path = || super::joined(reader.path.iter().chain([&path]));
-            chunks.next_chunk().map_err(|error| ImportError::Read {
-                path: path(),
-                error,
-            })
-        };
-        // A file without bytes has one leaf, too.
-        let mut chunk = Some(next(self)?.unwrap_or_default());
-        while let Some(bytes) = chunk {
-            if self.push_chunk(bytes).is_err() {
+        loop {
+            let chunk = match chunks.next_chunk() {
+                Ok(None) if is_first => Bytes::new(),
+                Ok(None) => return Ok(self.push(Step::FileEnd).is_ok()),
+                Ok(Some(chunk)) => chunk,
+                Err(error) => {
+                    let path = super::joined(self.path.iter().chain([&name]));
+                    self.watch.unreadable(path, error)?;
+                    return Ok(self.push(Step::FileLost).is_ok());
+                }
+            };
+            is_first = false;
+            if self.push_chunk(chunk).is_err() {
                 return Ok(false);
             }
-            chunk = next(self)?;
         }
-        Ok(self.push(Step::FileEnd).is_ok())
     }
 
     fn push_chunk(&mut self, chunk: Bytes) -> Result<(), Stopped> {

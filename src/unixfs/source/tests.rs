@@ -16,20 +16,21 @@ fn write(dir: &TempDir, path: &str) {
 }
 
 /// What a walk gives, in one line: `dir(`, `file`, `link>target`, `)`.
-fn shown(paths: &[PathBuf], options: SourceOptions) -> Result<String, SourceError> {
+fn shown(paths: &[PathBuf], options: &SourceOptions) -> Result<String, SourceError> {
     let mut words = Vec::new();
-    for entry in walk(paths, &options) {
+    for entry in walk(paths, options) {
         words.push(match entry? {
             Entry::Dir { name, .. } => format!("{name}("),
             Entry::File { name, .. } => name.to_string(),
             Entry::Symlink { name, target, .. } => format!("{name}>{target}"),
             Entry::End => ")".to_owned(),
+            Entry::Known { .. } => unreachable!("a walk knows nothing"),
         });
     }
     Ok(words.join(" "))
 }
 
-const PLAIN: SourceOptions = SourceOptions {
+static PLAIN: SourceOptions = SourceOptions {
     hidden: false,
     dereference_symlinks: false,
     described: Described {
@@ -37,11 +38,15 @@ const PLAIN: SourceOptions = SourceOptions {
         preserve_mtime: false,
         given: Metadata::NONE,
     },
+    rules: None,
 };
-const FOLLOW: SourceOptions = SourceOptions {
-    dereference_symlinks: true,
-    ..PLAIN
-};
+
+fn follow() -> SourceOptions {
+    SourceOptions {
+        dereference_symlinks: true,
+        ..SourceOptions::default()
+    }
+}
 
 #[test]
 fn names_come_in_the_order_of_their_bytes_without_the_hidden() {
@@ -60,17 +65,17 @@ fn names_come_in_the_order_of_their_bytes_without_the_hidden() {
     fs::create_dir(dir.path().join("t/empty")).unwrap();
     let tree = [dir.path().join("t")];
     assert_eq!(
-        shown(&tree, PLAIN).unwrap(),
+        shown(&tree, &PLAIN).unwrap(),
         "t( B a a b b( x ) empty( ) ü )"
     );
     let all = SourceOptions {
         hidden: true,
-        ..PLAIN
+        ..PLAIN.clone()
     };
     let expected = "t( .hidden B a a b b( .git( config ) x ) empty( ) ü )";
-    assert_eq!(shown(&tree, all).unwrap(), expected);
+    assert_eq!(shown(&tree, &all).unwrap(), expected);
     let named = [dir.path().join("t/.hidden"), dir.path().join("t/b/.git")];
-    assert_eq!(shown(&named, PLAIN).unwrap(), ".hidden .git( config )");
+    assert_eq!(shown(&named, &PLAIN).unwrap(), ".hidden .git( config )");
 }
 
 #[test]
@@ -86,18 +91,21 @@ fn a_path_is_named_by_its_last_component() {
         "t/sub/../../t/sub",
     ] {
         assert_eq!(
-            shown(&[dir.path().join(path)], PLAIN).unwrap(),
+            shown(&[dir.path().join(path)], &PLAIN).unwrap(),
             "sub( file )",
             "{path}"
         );
     }
-    assert_eq!(shown(&[sub.join("..")], PLAIN).unwrap(), "t( sub( file ) )");
     assert_eq!(
-        shown(&[sub.clone(), sub.join("")], PLAIN).unwrap(),
+        shown(&[sub.join("..")], &PLAIN).unwrap(),
+        "t( sub( file ) )"
+    );
+    assert_eq!(
+        shown(&[sub.clone(), sub.join("")], &PLAIN).unwrap(),
         "sub( file )"
     );
     write(&dir, "other/sub");
-    let error = shown(&[sub, dir.path().join("other/sub")], PLAIN).unwrap_err();
+    let error = shown(&[sub, dir.path().join("other/sub")], &PLAIN).unwrap_err();
     assert!(matches!(error, SourceError::SameName { .. }), "{error}");
 }
 
@@ -107,14 +115,14 @@ fn symlinks_are_kept_or_followed() {
     write(&dir, "t/dir/file");
     symlink("dir", dir.path().join("t/link")).unwrap();
     let tree = [dir.path().join("t")];
-    assert_eq!(shown(&tree, PLAIN).unwrap(), "t( dir( file ) link>dir )");
+    assert_eq!(shown(&tree, &PLAIN).unwrap(), "t( dir( file ) link>dir )");
     assert_eq!(
-        shown(&tree, FOLLOW).unwrap(),
+        shown(&tree, &follow()).unwrap(),
         "t( dir( file ) link( file ) )"
     );
     let link = dir.path().join("t/link");
-    assert_eq!(shown(&[link.join("")], PLAIN).unwrap(), "link>dir");
-    assert_eq!(shown(&[link], FOLLOW).unwrap(), "dir( file )");
+    assert_eq!(shown(&[link.join("")], &PLAIN).unwrap(), "link>dir");
+    assert_eq!(shown(&[link], &follow()).unwrap(), "dir( file )");
 }
 
 #[test]
@@ -123,8 +131,8 @@ fn a_symlink_into_itself_or_into_nothing_is_an_error_only_when_followed() {
     write(&dir, "t/a/file");
     symlink("..", dir.path().join("t/a/up")).unwrap();
     let tree = [dir.path().join("t")];
-    assert_eq!(shown(&tree, PLAIN).unwrap(), "t( a( file up>.. ) )");
-    let error = shown(&tree, FOLLOW).unwrap_err();
+    assert_eq!(shown(&tree, &PLAIN).unwrap(), "t( a( file up>.. ) )");
+    let error = shown(&tree, &follow()).unwrap_err();
     assert!(
         matches!(&error, SourceError::Loop { path } if path.ends_with("t/a/up")),
         "{error}"
@@ -132,7 +140,7 @@ fn a_symlink_into_itself_or_into_nothing_is_an_error_only_when_followed() {
 
     fs::remove_file(dir.path().join("t/a/up")).unwrap();
     symlink("nowhere", dir.path().join("t/a/gone")).unwrap();
-    let error = shown(&tree, FOLLOW).unwrap_err();
+    let error = shown(&tree, &follow()).unwrap_err();
     assert!(
         matches!(&error, SourceError::Io { path, .. } if path.ends_with("gone")),
         "{error}"
@@ -143,20 +151,20 @@ fn a_symlink_into_itself_or_into_nothing_is_an_error_only_when_followed() {
 fn what_cannot_be_added_is_named() {
     let dir = TempDir::with_prefix("walk").unwrap();
     let _socket = UnixListener::bind(dir.path().join("socket")).unwrap();
-    let error = shown(&[dir.path().to_owned()], PLAIN).unwrap_err();
+    let error = shown(&[dir.path().to_owned()], &PLAIN).unwrap_err();
     assert!(
         error.to_string().contains("/socket` is a socket"),
         "{error}"
     );
     let null = [PathBuf::from("/dev/null")];
-    let error = shown(&null, PLAIN).unwrap_err();
+    let error = shown(&null, &PLAIN).unwrap_err();
     assert!(
         error
             .to_string()
             .contains("`/dev/null` is a character device"),
         "{error}"
     );
-    let error = shown(&[dir.path().join("missing")], PLAIN).unwrap_err();
+    let error = shown(&[dir.path().join("missing")], &PLAIN).unwrap_err();
     assert!(error.to_string().contains("missing"), "{error}");
 }
 
@@ -190,14 +198,17 @@ fn a_walk_ends_after_an_error() {
 
 /// What each entry says, in the order of the walk.
 fn said(path: &Path, described: Described) -> Vec<Metadata> {
-    let options = SourceOptions { described, ..PLAIN };
+    let options = SourceOptions {
+        described,
+        ..PLAIN.clone()
+    };
     let entries = walk(&[path.to_owned()], &options).map(Result::unwrap);
     entries
         .filter_map(|entry| match entry {
             Entry::Dir { metadata, .. }
             | Entry::File { metadata, .. }
             | Entry::Symlink { metadata, .. } => Some(metadata),
-            Entry::End => None,
+            Entry::End | Entry::Known { .. } => None,
         })
         .collect()
 }

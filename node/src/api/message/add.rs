@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use store::Cid;
 use store::unixfs::Name;
 use store::unixfs::data::Metadata;
+use store::unixfs::origin::Identity;
 
 pub use self::shape::{Shape, ShapeError};
 use super::{Kind, text};
@@ -32,6 +33,8 @@ pub struct AddOptions {
     pub no_pin: bool,
     /// A name for the pins.
     pub name: Option<String>,
+    /// Take what was added before and has not changed as it is, without reading it.
+    pub cache: bool,
 }
 
 /// One step of what is to be added, in the order of `store::unixfs::Entry`.
@@ -46,6 +49,22 @@ pub enum Step {
         #[serde(default, skip_serializing_if = "Metadata::is_none")]
         metadata: Metadata,
     },
+    /// The directory in which the next entry at the top lies, as an absolute path.
+    At {
+        /// The directory.
+        dir: Name,
+    },
+    /// Entries together, and [`Step::At`] and [`Step::Skipped`] between them. No descriptor comes with
+    /// them: [`Event::Wanted`](super::Event::Wanted) answers which files have to be read, and for each
+    /// of those a [`Step::Content`] or [`Step::Unreadable`] follows, in their order, sooner or later.
+    Batch(Vec<Step>),
+    /// The next file that is wanted: the descriptor that comes with this frame is read once, to the
+    /// end.
+    Content,
+    /// The next file that is wanted cannot be opened: it is left out.
+    Unreadable(Skipped),
+    /// Something was left out, since it cannot be added.
+    Skipped(Skipped),
     /// A file; the descriptor that comes with this frame is read once, to the end.
     File {
         /// Its name.
@@ -53,8 +72,9 @@ pub enum Step {
         /// What its root says of it.
         #[serde(default, skip_serializing_if = "Metadata::is_none")]
         metadata: Metadata,
-        /// Its size in bytes where it is known, for the progress only.
-        size: Option<u64>,
+        /// Which file it is, where it lies on disk.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        identity: Option<Identity>,
     },
     /// A symbolic link.
     Symlink {
@@ -68,7 +88,7 @@ pub enum Step {
     },
     /// The innermost open directory is complete.
     End,
-    /// The client could not read its files: nothing is added.
+    /// The client cannot say what to add: nothing is added.
     Failed {
         /// Why, for people; it comes back in [`Event::Failed`].
         message: String,
@@ -86,12 +106,12 @@ impl Step {
         }
     }
 
-    /// A file without metadata, of a size that is not known.
+    /// A file without metadata, of which nothing is known.
     pub fn file(name: impl Into<Name>) -> Self {
         Self::File {
             name: name.into(),
             metadata: Metadata::NONE,
-            size: None,
+            identity: None,
         }
     }
 
@@ -117,4 +137,16 @@ pub struct Added {
     pub size: u64,
     /// What it is.
     pub kind: Kind,
+    /// Bytes of files that the whole command has read so far: those that are known already need not
+    /// be read.
+    pub bytes_read: u64,
+}
+
+/// Something that could not be added, while the rest was.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Skipped {
+    /// What it is.
+    pub path: Name,
+    /// Why, for people; names it.
+    pub skipped: String,
 }
