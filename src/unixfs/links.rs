@@ -66,6 +66,7 @@ impl Links {
     }
 
     /// All of them, in their order.
+    #[must_use]
     pub fn iter(&self) -> impl ExactSizeIterator<Item = Link> + '_ {
         (0..self.len()).map(|index| self.get(index))
     }

@@ -4,6 +4,7 @@ use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use rustix::fs::Stat;
 use serde::{Deserialize, Serialize};
 
 use super::name::Name;
@@ -48,6 +49,19 @@ impl Identity {
             size: metadata.size(),
             mtime: nanos(metadata.mtime(), metadata.mtime_nsec()),
             ctime: nanos(metadata.ctime(), metadata.ctime_nsec()),
+        }
+    }
+
+    /// The same of what the system call says.
+    #[must_use]
+    pub fn of_stat(stat: &Stat) -> Self {
+        let nanos_of = |nanos: u64| i64::try_from(nanos).unwrap_or_default();
+        Self {
+            device: stat.st_dev,
+            inode: stat.st_ino,
+            size: u64::try_from(stat.st_size).unwrap_or_default(),
+            mtime: nanos(stat.st_mtime, nanos_of(stat.st_mtime_nsec)),
+            ctime: nanos(stat.st_ctime, nanos_of(stat.st_ctime_nsec)),
         }
     }
 
@@ -103,6 +117,8 @@ mod tests {
         let first = Identity::of(&file.path().metadata().unwrap());
         std::fs::write(file.path(), "x").unwrap();
         let second = Identity::of(&file.path().metadata().unwrap());
+        let stat = rustix::fs::stat(file.path()).unwrap();
+        assert_eq!(Identity::of_stat(&stat), second);
         assert_ne!(first, second);
         assert_eq!((second.size, second.inode), (1, first.inode));
     }

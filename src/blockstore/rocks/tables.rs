@@ -5,6 +5,9 @@ use rocksdb::{ReadOptions, WriteBatch, WriteOptions};
 use super::durability::Pending;
 use super::{Blockstore, RocksStore, StoreError, failed};
 
+/// Rows that are passed over before the next key is searched for: a search costs as much.
+const STEPS_MAX: usize = 8;
+
 /// A change of one key: its new value, or `None` to delete it.
 pub type Change = (Vec<u8>, Option<Vec<u8>>);
 
@@ -17,19 +20,34 @@ impl RocksStore {
         self.db.get_cf(self.family(family), key).map_err(failed)
     }
 
-    /// The values of many keys, in their order.
+    /// The values of many keys, in their order. Made for keys that stand near each other: it goes from
+    /// one to the next instead of searching for each.
     pub(crate) fn table_get_many(
         &self,
         family: &str,
         keys: &[Vec<u8>],
     ) -> Result<Vec<Option<Vec<u8>>>, StoreError> {
-        let found = self
-            .db
-            .batched_multi_get_cf(self.family(family), keys, false);
-        found
-            .into_iter()
-            .map(|value| Ok(value.map_err(failed)?.map(|value| value.to_vec())))
-            .collect()
+        let mut order: Vec<usize> = (0..keys.len()).collect();
+        order.sort_unstable_by(|&a, &b| keys[a].cmp(&keys[b]));
+        let mut values = vec![None; keys.len()];
+        let options = ReadOptions::default();
+        let mut rows = self.db.raw_iterator_cf_opt(self.family(family), options);
+        for at in order {
+            let wanted = keys[at].as_slice();
+            let mut steps = 0;
+            while steps < STEPS_MAX && rows.key().is_some_and(|key| key < wanted) {
+                rows.next();
+                steps += 1;
+            }
+            if steps == STEPS_MAX || !rows.valid() {
+                rows.seek(wanted);
+            }
+            if rows.key() == Some(wanted) {
+                values[at] = rows.value().map(<[u8]>::to_vec);
+            }
+        }
+        rows.status().map_err(failed)?;
+        Ok(values)
     }
 
     /// Writes all changes in one atomic batch, through the log, without a sync.

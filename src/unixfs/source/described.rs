@@ -1,7 +1,6 @@
 //! [`Described`]: which permissions and times of what is on disk go into its DAG. As in Kubo's `add`.
 
-use std::fs;
-use std::os::unix::fs::MetadataExt;
+use rustix::fs::{FileType, Stat};
 
 use crate::unixfs::data::{Metadata, Mtime};
 
@@ -30,14 +29,15 @@ impl Described {
     /// What is stored of an entry on disk. A symlink has a time only: nobody looks at its mode. A
     /// file without any permission has none stored.
     #[must_use]
-    pub fn of(&self, entry: &fs::Metadata) -> Metadata {
+    pub fn of(&self, entry: &Stat) -> Metadata {
+        let kind = FileType::from_raw_mode(entry.st_mode);
         let own = Metadata {
-            mode: Some(entry.mode() & MODE).filter(|&mode| mode != 0 || entry.is_dir()),
+            mode: Some(entry.st_mode & MODE).filter(|&mode| mode != 0 || kind.is_dir()),
             mtime: Some(mtime(entry)),
         };
         let said = self.choose(own);
         Metadata {
-            mode: said.mode.filter(|_| !entry.is_symlink()),
+            mode: said.mode.filter(|_| !kind.is_symlink()),
             ..said
         }
     }
@@ -64,7 +64,7 @@ impl Described {
     }
 }
 
-fn mtime(entry: &fs::Metadata) -> Mtime {
-    let nanos = u32::try_from(entry.mtime_nsec()).unwrap_or_default();
-    Mtime::new(entry.mtime(), nanos)
+fn mtime(entry: &Stat) -> Mtime {
+    let nanos = u32::try_from(entry.st_mtime_nsec).unwrap_or_default();
+    Mtime::new(entry.st_mtime, nanos)
 }

@@ -1,11 +1,11 @@
 //! What one path is, and its bytes: checked on the descriptor, so that a path that changes
 //! meanwhile cannot make the walk hang on a pipe or follow a symlink.
 
-use std::fs::{File, FileType, OpenOptions};
-use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
+use std::fs::{File, OpenOptions};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
-use rustix::fs::OFlags;
+use rustix::fs::{FileType, OFlags};
 
 use super::SourceError;
 
@@ -25,24 +25,20 @@ pub(super) fn file(path: &Path, follow: bool) -> Result<File, SourceError> {
     let file = open.map_err(SourceError::io("open", path))?;
     let metadata = file.metadata().map_err(SourceError::io("open", path))?;
     if !metadata.is_file() {
-        return Err(special(path, metadata.file_type()));
+        return Err(special(path, FileType::from_raw_mode(metadata.mode())));
     }
     Ok(file)
 }
 
 /// That this cannot be added.
 pub(super) fn special(path: &Path, kind: FileType) -> SourceError {
-    let what = if kind.is_socket() {
-        "a socket"
-    } else if kind.is_fifo() {
-        "a named pipe"
-    } else if kind.is_block_device() {
-        "a block device"
-    } else if kind.is_char_device() {
-        "a character device"
-    } else {
+    let what = match kind {
+        FileType::Socket => "a socket",
+        FileType::Fifo => "a named pipe",
+        FileType::BlockDevice => "a block device",
+        FileType::CharacterDevice => "a character device",
         // It was a file a moment ago.
-        "not what it was before"
+        _ => "not what it was before",
     };
     SourceError::Special {
         path: path.to_owned(),

@@ -2,17 +2,23 @@
 
 use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
-use std::fs::{self, File, FileType, Metadata};
+use std::fs::{self, File};
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::vec;
+
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, Stat};
 
 use super::names::Names;
 use super::{SourceError, SourceOptions, open};
 use crate::unixfs::entry::Entry;
 use crate::unixfs::name::Name;
 use crate::unixfs::origin::{Identity, Origin};
+
+/// Directories that are held open at most, for a shorter way to what is in them: those further in are
+/// reached by their whole paths.
+const MAX_OPEN: usize = 32;
 
 /// The entries of some paths; see [`super::scan`]. It keeps the names of the directories that it is
 /// in, and no file open.
@@ -41,6 +47,7 @@ pub struct Unopened {
 #[derive(Debug)]
 struct Dir {
     path: PathBuf,
+    open: Option<OwnedFd>,
     /// Device and inode.
     id: (u64, u64),
     /// What is still to come.
@@ -122,19 +129,15 @@ impl Scan {
         is_named: bool,
     ) -> Result<Option<Entry<Unopened>>, SourceError> {
         let follow = self.options.dereference_symlinks;
-        let metadata = if follow {
-            fs::metadata(&path)
-        } else {
-            fs::symlink_metadata(&path)
-        };
-        let metadata = metadata.map_err(SourceError::io("open", &path))?;
-        let kind: FileType = metadata.file_type();
+        let stat = self.look(&path, is_named);
+        let stat = stat.map_err(|errno| SourceError::io("open", &path)(errno.into()))?;
+        let kind = FileType::from_raw_mode(stat.st_mode);
         if !is_named && self.is_left_out(&path, kind.is_dir()) {
             return Ok(None);
         }
-        let said = self.options.described.of(&metadata);
+        let said = self.options.described.of(&stat);
         Ok(Some(if kind.is_dir() {
-            self.enter(path, &metadata)?;
+            self.enter(path, &stat)?;
             Entry::Dir {
                 name,
                 metadata: said,
@@ -150,7 +153,7 @@ impl Scan {
             let below = &path.as_os_str().as_bytes()[self.top - 1..];
             let origin = Origin {
                 path: [&self.base, below].concat().into(),
-                identity: Identity::of(&metadata),
+                identity: Identity::of_stat(&stat),
             };
             Entry::File {
                 name,
@@ -164,6 +167,20 @@ impl Scan {
         }))
     }
 
+    /// What is at `path`: an entry of the innermost directory, unless the user named it.
+    fn look(&self, path: &Path, is_named: bool) -> rustix::io::Result<Stat> {
+        let flags = if self.options.dereference_symlinks {
+            AtFlags::empty()
+        } else {
+            AtFlags::SYMLINK_NOFOLLOW
+        };
+        let dir = self.stack.last().filter(|_| !is_named);
+        match (dir.and_then(|dir| dir.open.as_ref()), path.file_name()) {
+            (Some(dir), Some(name)) => rustix::fs::statat(dir.as_fd(), name, flags),
+            _ => rustix::fs::statat(CWD, path, flags),
+        }
+    }
+
     fn is_left_out(&self, path: &Path, is_dir: bool) -> bool {
         let Some(rules) = &self.options.rules else {
             return false;
@@ -172,15 +189,24 @@ impl Scan {
         rules.excludes(Path::new(OsStr::from_bytes(below)), is_dir)
     }
 
-    fn enter(&mut self, path: PathBuf, metadata: &Metadata) -> Result<(), SourceError> {
-        let id = (metadata.dev(), metadata.ino());
+    fn enter(&mut self, path: PathBuf, stat: &Stat) -> Result<(), SourceError> {
+        let id = (stat.st_dev, stat.st_ino);
         if self.stack.iter().any(|dir| dir.id == id) {
             return Err(SourceError::Loop { path });
         }
         let hidden = self.options.hidden;
         let wanted = |name: &OsStr| hidden || !name.as_bytes().starts_with(b".");
         let names = Names::read(&path, wanted).map_err(SourceError::io("read directory", &path))?;
-        self.stack.push(Dir { path, id, names });
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let open = (self.stack.len() < MAX_OPEN)
+            .then(|| rustix::fs::open(&path, flags, Mode::empty()).ok())
+            .flatten();
+        self.stack.push(Dir {
+            path,
+            open,
+            id,
+            names,
+        });
         Ok(())
     }
 }
