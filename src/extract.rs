@@ -18,6 +18,7 @@
 mod error;
 mod file;
 mod metadata;
+mod part;
 mod place;
 mod temp;
 mod tree;
@@ -27,11 +28,13 @@ use std::path::Path;
 pub use error::ExtractError;
 use error::{Attempt as _, Subject};
 use file::OpenFile;
+pub use part::Part;
 use place::{Kind, Place};
 use temp::Temp;
 pub use tree::MAX_DEPTH;
 use tree::{Tree, check_target};
 
+use crate::cid::Cid;
 use crate::unixfs::data::Metadata;
 use crate::unixfs::{Name, Piece};
 
@@ -82,6 +85,18 @@ impl Extractor {
             tree: None,
             file: None,
         })
+    }
+
+    /// A file beside the target for the file `cid`, which others fill; that of an earlier run, if there
+    /// is one.
+    pub fn part(&self, cid: &Cid) -> Result<Part, ExtractError> {
+        self.place.check_not_a_directory()?;
+        Part::open(&self.place, cid)
+    }
+
+    /// Makes a part that is complete durable, and gives it the target's name.
+    pub fn finish_part(&self, part: Part, metadata: Metadata) -> Result<(), ExtractError> {
+        part.publish(&self.place, metadata, self.force)
     }
 
     /// Writes one more piece. After an error nothing is left of what was written, but for entries that

@@ -1,11 +1,13 @@
 //! [`Conversation`]: a command and whoever does its work: the process that holds the repo, or, where
 //! nobody does, this one.
 
+use std::fs::File;
+use std::os::fd::AsFd;
 use std::time::Duration;
 
 use store::unixfs::Piece;
 use store_node::api::client::{Client, ClientError, Closer, Events, Sender};
-use store_node::api::message::{Event, Found, Item, Request};
+use store_node::api::message::{Event, Found, Item, LandFile, LandStep, Request};
 use store_node::node::{self, Host, Reached};
 
 use crate::args::Network;
@@ -39,6 +41,10 @@ pub(crate) enum Answer {
     Piece(Piece),
     /// Files that are to be sent.
     Wanted(Vec<u32>),
+    /// A file to write into is wanted.
+    Land(LandFile),
+    /// It is complete.
+    Landed,
     /// One result.
     Item(Item),
 }
@@ -94,6 +100,16 @@ impl Conversation {
         self.sender.take().expect("taken once")
     }
 
+    /// Tells what became of the file that was asked for.
+    pub(crate) fn land(&mut self, step: &LandStep, file: Option<&File>) -> Result<(), Error> {
+        let sender = self.sender.as_mut().expect("only an add takes it");
+        match sender.land(step, file.map(AsFd::as_fd)) {
+            // The events tell why.
+            Ok(()) | Err(ClientError::Ended) => Ok(()),
+            Err(error) => Err(interrupted_or(error)),
+        }
+    }
+
     /// The progress.
     pub(crate) const fn display(&mut self) -> &mut Display {
         &mut self.display
@@ -112,6 +128,8 @@ impl Conversation {
                 Event::Found(found) => return Ok(Some(Answer::Found(found))),
                 Event::Wanted { files } => return Ok(Some(Answer::Wanted(files))),
                 Event::Piece(piece) => return Ok(Some(Answer::Piece(piece))),
+                Event::Land(wanted) => return Ok(Some(Answer::Land(wanted))),
+                Event::Landed => return Ok(Some(Answer::Landed)),
                 Event::Item(item) => {
                     self.display.clear();
                     return Ok(Some(Answer::Item(item)));

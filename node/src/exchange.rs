@@ -5,6 +5,7 @@
 //! which knows no network; `server` answers others.
 
 pub mod codec;
+pub mod landing;
 mod outbound;
 pub mod scheduler;
 pub(crate) mod server;

@@ -8,6 +8,7 @@ mod add;
 mod failure;
 mod gc;
 mod get;
+mod land;
 mod peers;
 mod pin;
 mod share;
@@ -70,6 +71,7 @@ impl Service {
         match request {
             Request::Add(options) => self.add(&options, conversation),
             Request::Get(content) => self.get(&content, &speaker),
+            Request::Land(land) => self.land(&land, conversation),
             Request::Cat(cat) => self.cat(&cat, &speaker),
             Request::Ls(ls) => self.ls(&ls, &speaker),
             Request::Share(share) => self.share(&share, &speaker),

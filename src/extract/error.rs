@@ -17,6 +17,12 @@ pub enum ExtractError {
         /// What is there.
         path: PathBuf,
     },
+    /// Another process writes it.
+    #[error("`{path}` is being written by another `store get`; wait for it", path = .path.display())]
+    Busy {
+        /// The unfinished file.
+        path: PathBuf,
+    },
     /// The directory to write in is not there.
     #[error("`{path}` is not there to write in", path = .path.display())]
     NoParent {

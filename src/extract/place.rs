@@ -71,6 +71,11 @@ impl Place {
         &self.path
     }
 
+    /// The last component of the path.
+    pub(super) fn name(&self) -> &Path {
+        &self.name
+    }
+
     pub(super) fn parent(&self) -> BorrowedFd<'_> {
         self.parent.as_fd()
     }

@@ -62,6 +62,21 @@ impl Temp {
         Ok(temp)
     }
 
+    /// A file that is there under this name.
+    pub(super) fn named(parent: BorrowedFd<'_>, name: String) -> Result<Self> {
+        Ok(Self {
+            parent: rustix::io::fcntl_dupfd_cloexec(parent, 0)?,
+            name,
+            tree: None,
+            published: false,
+        })
+    }
+
+    /// Leaves it where it is.
+    pub(super) fn keep(mut self) {
+        self.published = true;
+    }
+
     fn create<T>(parent: BorrowedFd<'_>, make: impl Fn(&str) -> Result<T>) -> Result<(Self, T)> {
         let parent = rustix::io::fcntl_dupfd_cloexec(parent, 0)?;
         for _ in 0..ATTEMPTS {

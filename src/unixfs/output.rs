@@ -1,7 +1,7 @@
 //! [`Output`]: where the blocks of an import go: into a store in batches, or nowhere.
 
 use crate::block::{Block, BlockError};
-use crate::blockstore::{Blockstore, StoreError, Write};
+use crate::blockstore::{Blockstore, FileId, StoreError, Write};
 use crate::cid::{Codec, Form};
 use crate::dag::Link;
 use crate::dag::pb::Node;
@@ -48,6 +48,8 @@ pub fn tsize(node: &Node, block: &Block) -> u64 {
 pub struct Output<'store> {
     store: Option<&'store dyn Blockstore>,
     blocks: Vec<Block>,
+    /// Blocks that stay in files of the user's: in which, and where.
+    referenced: Vec<(FileId, Vec<(Block, u64)>)>,
     bytes: usize,
     written: u64,
 }
@@ -59,6 +61,7 @@ impl<'store> Output<'store> {
         Self {
             store,
             blocks: Vec::new(),
+            referenced: Vec::new(),
             bytes: 0,
             written: 0,
         }
@@ -72,6 +75,22 @@ impl<'store> Output<'store> {
         self.bytes += block.data().len();
         self.blocks.push(block);
         if self.bytes >= WRITE_BATCH || self.blocks.len() >= WRITE_BATCH_BLOCKS {
+            self.finish()?;
+        }
+        Ok(())
+    }
+
+    /// Puts a block that stays in `file` at `offset`: the store only knows where.
+    pub fn refer(&mut self, block: Block, file: FileId, offset: u64) -> Result<(), StoreError> {
+        if self.store.is_none() {
+            return Ok(());
+        }
+        self.bytes += block.data().len();
+        match self.referenced.last_mut() {
+            Some((last, blocks)) if *last == file => blocks.push((block, offset)),
+            _ => self.referenced.push((file, vec![(block, offset)])),
+        }
+        if self.bytes >= WRITE_BATCH || self.referenced.len() >= WRITE_BATCH_BLOCKS {
             self.finish()?;
         }
         Ok(())
@@ -101,6 +120,11 @@ impl<'store> Output<'store> {
             self.written += store.put_many(&self.blocks, write)?.bytes;
         }
         self.blocks.clear();
+        for (file, blocks) in std::mem::take(&mut self.referenced) {
+            if let Some(store) = self.store {
+                store.put_referenced(file, &blocks, Write::Logged)?;
+            }
+        }
         self.bytes = 0;
         Ok(())
     }

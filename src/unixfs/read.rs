@@ -11,7 +11,7 @@ mod stat;
 
 use bytes::Bytes;
 
-use part::FileNode;
+pub use part::FileNode;
 pub use stat::{Stat, stat};
 
 use crate::block::{Block, MAX_BLOCK_SIZE};
@@ -248,7 +248,8 @@ impl Iterator for Reader<'_> {
     }
 }
 
-fn check_claim(cid: &Cid, size: u64, claim: u64) -> Result<(), DagError> {
+/// Refuses a node that has not the bytes of the file which its parent claims for it.
+pub fn check_claim(cid: &Cid, size: u64, claim: u64) -> Result<(), DagError> {
     if size == claim {
         return Ok(());
     }

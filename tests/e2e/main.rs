@@ -20,6 +20,7 @@ mod kill;
 mod limits;
 mod mdns;
 mod million;
+mod references;
 mod resume;
 mod swarm;
 mod vectors;

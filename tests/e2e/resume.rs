@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use crate::support::{Place, eventually, output, same};
 
-/// What a killed `get` may have to fetch again: what was not flushed yet (DESIGN §3), and what was in
-/// flight at the default window.
+/// What a killed `get` may have to fetch again: what was in flight at the default window, and where
+/// nodes were not flushed yet (DESIGN §3), what is below them.
 const UNFLUSHED: u64 = 64 << 20;
 const IN_FLIGHT: u64 = 64 << 20;
 

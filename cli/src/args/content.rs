@@ -83,6 +83,10 @@ pub(crate) struct Get {
     /// Replace what is there already
     #[arg(short, long)]
     pub(crate) force: bool,
+    /// Store it as well, and keep it: else a large file is not stored twice, but served from where it
+    /// is written
+    #[arg(long)]
+    pub(crate) pin: bool,
     #[command(flatten)]
     pub(crate) wait: Wait,
     #[command(flatten)]

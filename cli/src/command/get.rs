@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use serde::Serialize;
-use store::extract::Extractor;
+use store::extract::{Extractor, Part};
+use store::unixfs::data::Metadata;
 use store::unixfs::{Name, Piece};
-use store_node::api::message::{Found, Kind, Request};
+use store_node::api::message::{Found, Kind, Land, LandFile, LandStep, Request};
 
 use super::target;
 use crate::args::Get;
@@ -31,27 +32,28 @@ pub(crate) fn run(args: &Get, context: &mut Context) -> Result<(), Error> {
     let wanted = target::content(&args.target, Some(&args.wait), context)?;
     let path = output_path(args)?;
     // Before anything is fetched: a target that cannot be written is said at once.
-    let mut extractor = Extractor::new(&path, args.force)?;
-    let request = Request::Get(wanted);
+    let extractor = Extractor::new(&path, args.force)?;
+    let request = Request::Land(Land {
+        content: wanted,
+        pin: args.pin,
+    });
     let mut conversation = Conversation::open(context, Some(&args.network), &request, "fetching")?;
-    let (mut found, mut bytes) = (None, 0);
-    while let Some(answer) = conversation.next()? {
-        match answer {
-            Answer::Found(what) => {
-                conversation.display().total().set(what.size.unwrap_or(0));
-                found = Some(what);
-            }
-            Answer::Piece(piece) => {
-                if let Piece::Data(data) = &piece {
-                    bytes += data.len() as u64;
-                    conversation.display().received(bytes);
-                }
-                extractor.accept(piece)?;
-            }
-            Answer::Item(_) | Answer::Wanted(_) => {}
-        }
+    let mut output = Output {
+        extractor,
+        part: None,
+        landed: false,
+        bytes: 0,
+    };
+    let written = output.write(&mut conversation);
+    if let Some((part, _)) = output.part.take() {
+        // Whatever ended it: a later run goes on with it.
+        part.keep();
     }
-    extractor.finish()?;
+    let found = written?;
+    let bytes = output.bytes;
+    if !output.landed {
+        output.extractor.finish()?;
+    }
     drop(conversation);
     let Some(found) = found else { return Ok(()) };
     let elapsed = begun.elapsed();
@@ -83,6 +85,64 @@ pub(crate) fn run(args: &Get, context: &mut Context) -> Result<(), Error> {
         },
         |_| String::new(),
     )
+}
+
+/// What is written.
+struct Output {
+    extractor: Extractor,
+    /// A file that whoever holds the repo writes into, and what will be said of it.
+    part: Option<(Part, Metadata)>,
+    landed: bool,
+    bytes: u64,
+}
+
+impl Output {
+    /// Writes all that comes. What it is, if it was found.
+    fn write(&mut self, conversation: &mut Conversation) -> Result<Option<Found>, Error> {
+        let mut found = None;
+        while let Some(answer) = conversation.next()? {
+            match answer {
+                Answer::Found(what) => {
+                    conversation.display().total().set(what.size.unwrap_or(0));
+                    found = Some(what);
+                }
+                Answer::Piece(piece) => {
+                    if let Some((part, _)) = self.part.take() {
+                        self.bytes = 0;
+                        part.discard();
+                    }
+                    if let Piece::Data(data) = &piece {
+                        self.bytes += data.len() as u64;
+                        conversation.display().received(self.bytes);
+                    }
+                    self.extractor.accept(piece)?;
+                }
+                Answer::Land(wanted) => self.offer(&wanted, conversation)?,
+                Answer::Landed => {
+                    if let Some((part, metadata)) = self.part.take() {
+                        self.extractor.finish_part(part, metadata)?;
+                        self.landed = true;
+                        conversation.land(&LandStep::Named, None)?;
+                    }
+                }
+                Answer::Item(_) | Answer::Wanted(_) => {}
+            }
+        }
+        Ok(found)
+    }
+
+    fn offer(&mut self, wanted: &LandFile, conversation: &mut Conversation) -> Result<(), Error> {
+        let part = self.extractor.part(&wanted.cid)?;
+        let step = LandStep::Part {
+            path: Name::from(part.path().as_os_str().to_owned()),
+            target: Name::from(part.target().as_os_str().to_owned()),
+            is_new: part.is_new(),
+        };
+        conversation.land(&step, Some(part.file()))?;
+        self.bytes = wanted.size;
+        self.part = Some((part, wanted.metadata));
+        Ok(())
+    }
 }
 
 /// Where to write: `-o`, into it where it ends in `/`, else the content's name here.

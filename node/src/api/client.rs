@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use store::unixfs::Piece;
 
 use super::frame::{self, Frame, FrameError, FrameReader, FrameWriter};
-use super::message::{Event, Request, Step};
+use super::message::{Event, LandStep, Request, Step};
 use super::socket;
 
 /// A conversation that can be begun.
@@ -166,6 +166,15 @@ impl Sender {
     pub fn send_step(
         &mut self,
         step: &Step,
+        file: Option<BorrowedFd<'_>>,
+    ) -> Result<(), ClientError> {
+        self.message(step, file)
+    }
+
+    /// Sends what became of the file that was asked for; with [`LandStep::Part`] goes the open file.
+    pub fn land(
+        &mut self,
+        step: &LandStep,
         file: Option<BorrowedFd<'_>>,
     ) -> Result<(), ClientError> {
         self.message(step, file)

@@ -15,7 +15,7 @@ use rustix::net::RecvFlags;
 use store::unixfs::Piece;
 
 use super::frame::{self, FrameError, FrameReader, FrameWriter};
-use super::message::{Event, Failure, FailureKind, Item, Request, Step};
+use super::message::{Event, Failure, FailureKind, Item, LandStep, Request, Step};
 
 /// How long a client may take for its request: it has it at hand when it connects, and a silent one
 /// must not hold a place.
@@ -89,6 +89,20 @@ impl Conversation {
         let lost = || FrameError::Io(io::ErrorKind::UnexpectedEof.into());
         let (frame, descriptor) = self.frames.receive()?.ok_or_else(lost)?;
         Ok((frame.message()?, descriptor))
+    }
+
+    /// What the client does about the file that it was asked for, and the file.
+    pub fn land_step(&mut self) -> Result<(LandStep, Option<OwnedFd>), Gone> {
+        match self.frames.receive() {
+            Ok(Some((frame, descriptor))) => {
+                let step = frame.message().map_err(|error| {
+                    tracing::warn!(%error, "cannot understand a command");
+                    Gone
+                })?;
+                Ok((step, descriptor))
+            }
+            Ok(None) | Err(_) => Err(Gone),
+        }
     }
 
     /// The voice of this side.

@@ -5,6 +5,7 @@
 //! of one user on one machine, mostly of one version: an unknown message is an error that says so.
 
 mod add;
+mod land;
 mod storage;
 
 use std::fmt::Display;
@@ -18,6 +19,7 @@ use store::unixfs::data::{self, Metadata};
 use store::unixfs::{Name, Piece};
 
 pub use self::add::{AddOptions, Added, Shape, ShapeError, Skipped, Step};
+pub use self::land::{Land, LandFile, LandStep};
 pub use self::storage::{Collected, Gc, RepoStat, Usage};
 
 /// What a command asks for.
@@ -28,6 +30,8 @@ pub enum Request {
     Add(AddOptions),
     /// The whole of a content. Answered by [`Event::Found`] and its [`Event::Piece`]s.
     Get(Content),
+    /// The whole of a content, into a file of the client's where that is large. See [`Land`].
+    Land(Land),
     /// Bytes of a file. Answered by [`Event::Found`] and data.
     Cat(Cat),
     /// The entries of a directory. Answered by [`Item::Entry`]s.
@@ -166,6 +170,10 @@ pub enum Event {
         /// The numbers, ascending.
         files: Vec<u32>,
     },
+    /// A file is wanted to write into.
+    Land(LandFile),
+    /// The file is complete.
+    Landed,
     /// One answer.
     Item(Item),
     /// The end: all is done, and durable where something was written.

@@ -29,6 +29,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use self::driver::Driver;
 use self::shared::Shared;
 pub use self::source::SessionSource;
+use super::landing::Landing;
 use super::outbound::Outbound;
 use super::scheduler::{Limits, Task};
 pub use super::scheduler::{Mode, Phase};
@@ -42,6 +43,8 @@ pub struct SessionOptions {
     pub mode: Mode,
     /// Give up after this long without anything new.
     pub stall: Duration,
+    /// A file that leaves go to instead of the store, once that is decided.
+    pub landing: Option<Arc<Landing>>,
 }
 
 /// How far a session is.
@@ -95,6 +98,7 @@ impl Session {
             Arc::clone(&store),
             task,
             options.addresses,
+            options.landing,
             &shared,
         );
         let (stop, ends) = (cancel.clone(), Arc::clone(&shared));

@@ -93,6 +93,7 @@ async fn get(node: &Node, root: Cid, addresses: Vec<Multiaddr>) -> (Duration, u6
         addresses,
         mode: Mode::Whole,
         stall: Duration::from_secs(20),
+        landing: None,
     };
     let session = node.exchange.open(root, options);
     let source = session.source();

@@ -12,8 +12,9 @@ use store::unixfs::list::{self, Entries};
 use store::unixfs::read::{Range, Reader, Stat};
 use store::unixfs::{Piece, data};
 
+use super::Service;
 use super::source::Source;
-use super::{Service, target};
+use super::target::{self, Named};
 use crate::api::conversation::{Speaker, failure};
 use crate::api::message::{
     Cat, Content, DirEntry, Event, Failure, FailureKind, Found, Item, Kind, Ls,
@@ -30,13 +31,16 @@ impl Service {
             let root = resolve(&source, &named.target)?;
             source.note_use()?;
             found(&source.block(&root)?, speaker)?;
-            export::<Failure>(&source, &root, &mut |piece| {
-                Ok(speaker.send(&Event::Piece(piece))?)
-            })
+            deliver(&source, &root, speaker)
         })?;
+        self.keep_fetched(&source, &named)
+    }
+
+    /// What was fetched stays, and is offered to others if it is whole here: they take our word for
+    /// it.
+    pub(super) fn keep_fetched(&self, source: &Source<'_>, named: &Named) -> Result<(), Failure> {
         if source.has_fetched() {
             self.repo.blocks().commit()?;
-            // Only what is whole here: others take our word for it.
             if named.target.path.is_empty() {
                 self.offer(named.target.cid)?;
             }
@@ -101,8 +105,15 @@ impl Service {
     }
 }
 
+/// Sends the tree `root` to the client.
+pub(super) fn deliver(source: &Source<'_>, root: &Cid, speaker: &Speaker) -> Result<(), Failure> {
+    export::<Failure>(source, root, &mut |piece| {
+        Ok(speaker.send(&Event::Piece(piece))?)
+    })
+}
+
 /// Tells the client what it gets.
-fn found(root: &Block, speaker: &Speaker) -> Result<(), Failure> {
+pub(super) fn found(root: &Block, speaker: &Speaker) -> Result<(), Failure> {
     let stat = Stat::of_block(root)?;
     let kind = kind(stat.kind, root.cid())?;
     let size = match kind {

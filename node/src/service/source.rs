@@ -14,6 +14,7 @@ use super::Service;
 use super::target::Named;
 use crate::api::conversation::{Speaker, watch};
 use crate::api::message::{Event, Failure, Phase, Progress};
+use crate::exchange::landing::Landing;
 use crate::exchange::{Mode, Session, SessionOptions, SessionSource, session};
 
 /// Where the blocks of one command's content come from.
@@ -74,6 +75,7 @@ impl<'a> Source<'a> {
             addresses: named.addresses.clone(),
             mode,
             stall,
+            landing: None,
         };
         let (session, failure, rotten) = (Mutex::default(), Mutex::default(), Mutex::default());
         let lease = service.repo.lease();
@@ -88,6 +90,17 @@ impl<'a> Source<'a> {
             failure,
             rotten,
         }
+    }
+
+    /// Leaves go to the file that `landing` is about, if it comes to that.
+    pub(super) fn landing(mut self, landing: Arc<Landing>) -> Self {
+        self.options.landing = Some(landing);
+        self
+    }
+
+    /// Waits until others have sent all that is missing here.
+    pub(super) fn finish(&self) -> Result<(), SourceError> {
+        self.others()?.finish()
     }
 
     /// Does `work`, which reads from this source, while the client is told what is waited for; ends it
@@ -205,10 +218,33 @@ impl BlockSource for Source<'_> {
                     .lock()
                     .unwrap_or_else(PoisonError::into_inner)
                     .take();
-                rotten.map_or(error, SourceError::Store)
+                rotten.map_or_else(|| self.naming_files(error), SourceError::Store)
             }
             other => other,
         })
+    }
+}
+
+impl Source<'_> {
+    /// The same error, with the files in which the block was.
+    fn naming_files(&self, error: SourceError) -> SourceError {
+        let SourceError::NotFound { cid, tried } = error else {
+            return error;
+        };
+        let files = self.service.repo.blocks().lost_with(&cid);
+        let mut reasons: Vec<String> = files
+            .unwrap_or_default()
+            .iter()
+            .map(|file| {
+                let path = file.origin.path.as_path().display();
+                format!("`{path}` has changed since it was added")
+            })
+            .collect();
+        reasons.extend((!tried.is_empty()).then_some(tried));
+        SourceError::NotFound {
+            cid,
+            tried: reasons.join("; "),
+        }
     }
 }
 

@@ -10,17 +10,18 @@ use crate::unixfs::node::Node;
 
 /// A node of a file: its own bytes come first, then those of its children.
 #[derive(Debug)]
-pub(super) struct FileNode {
+pub struct FileNode {
     /// Bytes that it carries itself: all of a leaf's, and some of each node's in a trickle layout.
-    pub(super) data: Bytes,
+    pub data: Bytes,
     /// Its children, each with the bytes that it claims for it.
-    pub(super) children: Vec<(Cid, u64)>,
+    pub children: Vec<(Cid, u64)>,
     /// The sum of all.
-    pub(super) size: u64,
+    pub size: u64,
 }
 
 impl FileNode {
-    pub(super) fn decode(block: &Block) -> Result<Self, DagError> {
+    /// Reads a node, and checks that its own numbers agree.
+    pub fn decode(block: &Block) -> Result<Self, DagError> {
         let decoded = Node::decode(block)?;
         let (node, data) = match decoded {
             Node::Raw(data) => {

@@ -16,6 +16,7 @@ use super::rate::Rate;
 use super::shared::{End, Shared};
 use super::sort::Claims;
 use super::{Mode, Phase, SessionProgress};
+use crate::exchange::landing::Landing;
 use crate::exchange::outbound::Outbound;
 use crate::exchange::scheduler::{
     Action, Answer, Event, Failure, Outcome, Reason, RequestId, Scheduler, Task, Time,
@@ -81,6 +82,7 @@ impl Driver {
         store: Arc<dyn Blockstore>,
         task: Task,
         addresses: Vec<Multiaddr>,
+        landing: Option<Arc<Landing>>,
         shared: &Arc<Shared>,
     ) -> Self {
         let (notes, heard) = mpsc::channel(NOTES);
@@ -91,6 +93,7 @@ impl Driver {
             Arc::clone(&shared),
             task.root,
             notes.clone(),
+            landing,
         );
         let mut tasks = JoinSet::new();
         tasks.spawn_blocking(move || intake.run(queue));

@@ -16,6 +16,7 @@ use tokio::sync::mpsc;
 use super::driver::Note;
 use super::shared::{End, Shared};
 use super::sort::{self, Claims, Sorted};
+use crate::exchange::landing::Landing;
 use crate::exchange::scheduler::{Answer, Event, Outcome, RequestId};
 
 /// Stored bytes after which they are made durable.
@@ -37,6 +38,7 @@ pub(super) struct Intake {
     shared: Arc<Shared>,
     root: Cid,
     notes: mpsc::Sender<Note>,
+    landing: Option<Arc<Landing>>,
     uncommitted: u64,
     /// Makes durable what was stored before, while more comes: the disk would stop the network
     /// otherwise. One at a time.
@@ -49,12 +51,14 @@ impl Intake {
         shared: Arc<Shared>,
         root: Cid,
         notes: mpsc::Sender<Note>,
+        landing: Option<Arc<Landing>>,
     ) -> Self {
         Self {
             store,
             shared,
             root,
             notes,
+            landing,
             uncommitted: 0,
             commit: None,
         }
@@ -62,7 +66,13 @@ impl Intake {
 
     /// Works until there is no more to do, or storing fails: then the session is over.
     pub(super) fn run(mut self, mut jobs: mpsc::Receiver<Job>) {
+        let mut is_first = true;
         while let Some(first) = jobs.blocking_recv() {
+            // The first answer brings the root, by which it is decided where leaves go.
+            if let (Some(landing), false) = (&self.landing, is_first) {
+                landing.wait_for_decision();
+            }
+            is_first = false;
             let mut batch = vec![first];
             let mut blocks = batch[0].claims.items().len();
             while blocks < TOGETHER
@@ -100,7 +110,13 @@ impl Intake {
             // No peer's fault: the content itself cannot be read.
             dag::links(block).map_err(End::Dag)?;
         }
-        self.store.put_many(&blocks, Write::Bulk)?;
+        let lands = match &self.landing {
+            Some(landing) => landing.put(&*self.store, &blocks)?,
+            None => {
+                self.store.put_many(&blocks, Write::Bulk)?;
+                false
+            }
+        };
         if let Some(root) = blocks.iter().find(|block| *block.cid() == self.root) {
             let _ = self.notes.blocking_send(Note::Total(sort::total(root)));
         }
@@ -118,7 +134,8 @@ impl Intake {
                 lie,
             }));
         }
-        self.shared.arrived(&blocks);
+        // Nobody follows a download into a file.
+        self.shared.arrived(&blocks, !lands);
         self.uncommitted += blocks
             .iter()
             .map(|block| block.data().len() as u64)
@@ -126,7 +143,12 @@ impl Intake {
         if self.uncommitted >= COMMIT_BYTES {
             self.join_commit()?;
             let store = Arc::clone(&self.store);
-            self.commit = Some(thread::spawn(move || store.commit()));
+            let landing = self.landing.clone();
+            self.commit = Some(thread::spawn(move || {
+                // A reference is not durable before the bytes that it speaks of.
+                landing.map_or(Ok(()), |landing| landing.sync())?;
+                store.commit()
+            }));
             self.uncommitted = 0;
         }
         self.shared.wait_for_room();

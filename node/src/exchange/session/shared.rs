@@ -25,6 +25,7 @@ pub(super) enum End {
     Cancelled,
     Defeat(Defeat),
     Full(String),
+    Quota { quota: u64, live: u64, needed: u64 },
     Database(String),
     Dag(DagError),
 }
@@ -33,6 +34,15 @@ impl From<StoreError> for End {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::Full { reason } => Self::Full(reason),
+            StoreError::Quota {
+                quota,
+                live,
+                needed,
+            } => Self::Quota {
+                quota,
+                live,
+                needed,
+            },
             StoreError::Dag(error) => Self::Dag(error),
             error => Self::Database(error.to_string()),
         }
@@ -219,15 +229,17 @@ impl Shared {
         by_order.into_values().collect()
     }
 
-    /// Blocks have come, and are stored.
-    pub(super) fn arrived(&self, blocks: &[Block]) {
+    /// Blocks have come, and are stored. Those that nobody waits for yet are kept at hand for readers
+    /// who follow, if there are such.
+    pub(super) fn arrived(&self, blocks: &[Block], keep: bool) {
         let now = Instant::now();
         let mut guard = self.lock();
         let state = &mut *guard;
         for block in blocks {
             match state.waiting.get_mut(block.cid()) {
                 Some(waiting) => waiting.block = Some(block.clone()),
-                None => state.cache.insert(now, block),
+                None if keep => state.cache.insert(now, block),
+                None => {}
             }
         }
         drop(guard);
@@ -250,6 +262,17 @@ impl Shared {
             }
             let waited = self.taken.wait_timeout(state, LOOK_AGAIN);
             state = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    /// Waits until the session is over.
+    pub(super) fn wait_for_end(&self) {
+        let mut state = self.lock();
+        while state.end.is_none() {
+            state = self
+                .arrived
+                .wait(state)
+                .unwrap_or_else(PoisonError::into_inner);
         }
     }
 
@@ -278,6 +301,16 @@ impl Shared {
             End::Finished => return Ok(()),
             End::Cancelled => SourceError::Cancelled,
             End::Full(reason) => StoreError::Full { reason }.into(),
+            End::Quota {
+                quota,
+                live,
+                needed,
+            } => StoreError::Quota {
+                quota,
+                live,
+                needed,
+            }
+            .into(),
             End::Database(reason) => StoreError::Database { reason }.into(),
             End::Dag(error) => error.into(),
             End::Defeat(Defeat::NotFound { cid, tried }) => SourceError::NotFound { cid, tried },

@@ -26,6 +26,15 @@ impl SessionSource {
         Self { store, shared }
     }
 
+    /// Waits until the session is over: of one that fetches the whole, all is here and durable then.
+    ///
+    /// # Errors
+    /// Why not all came.
+    pub fn finish(&self) -> Result<(), SourceError> {
+        self.shared.wait_for_end();
+        self.shared.result()
+    }
+
     /// What is on this machine's disk, verified; `None` where it is missing or rotten.
     fn local(&self, cids: &[Cid]) -> Result<Vec<Option<Block>>, SourceError> {
         let found = match self.store.get_many(cids) {

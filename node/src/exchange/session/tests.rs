@@ -154,6 +154,7 @@ fn start(fake: &Arc<Fake>, store: Arc<dyn Blockstore>, root: Cid, mode: Mode) ->
         addresses: Vec::new(),
         mode,
         stall: Duration::from_secs(5),
+        landing: None,
     };
     let outbound: Arc<dyn Outbound> = Arc::<Fake>::clone(fake);
     Session::start(outbound, store, root, options, Limits::default())

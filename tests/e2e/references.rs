@@ -1,0 +1,118 @@
+//! Bytes in users' files: a `get` does not store what it writes, goes on from what it wrote, and serves
+//! others from there.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use crate::support::{Node, Place, eventually, finish, output, same};
+
+const MIB: u64 = 1 << 20;
+
+/// Bytes on disk of all that is in a directory.
+fn on_disk(dir: &Path) -> u64 {
+    let text = output(Command::new("du").args(["-s", "--block-size=1"]).arg(dir));
+    text.split_whitespace().next().unwrap().parse().unwrap()
+}
+
+/// A node whose repo may store `quota` at most.
+fn small_node(place: &Place, repo: &str, quota: &str, bootstrap: &str) -> Node {
+    let mut run = place.store(repo);
+    run.args(["run", "--no-mdns", "--listen", "/ip4/127.0.0.1/tcp/0"]);
+    run.args(["--bootstrap", bootstrap]);
+    run.env("STORE_STORAGE_QUOTA", quota);
+    Node::start(run)
+}
+
+/// Names in a directory.
+fn names(dir: &Path) -> Vec<String> {
+    let name =
+        |entry: std::io::Result<fs::DirEntry>| entry.unwrap().file_name().into_string().unwrap();
+    let mut names: Vec<_> = fs::read_dir(dir).unwrap().map(name).collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn a_get_of_three_times_the_quota_is_served_from_its_file() {
+    let place = Place::new();
+    let file = place.file("file", 3, 48 * MIB);
+    let a = place.node("a", &[]);
+    let cid = output(place.store("a").args(["add", "--quiet"]).arg(&file));
+    let b = small_node(&place, "b", "16MiB", a.tcp());
+    let out = place.path("out");
+    fs::create_dir(&out).unwrap();
+    let b_file = out.join("file");
+    output(place.store("b").args(["get", &cid, "-o"]).arg(&b_file));
+    same(&file, &b_file);
+    assert_eq!(names(&out), ["file"], "nothing else is left");
+    let stored = on_disk(&place.path("b"));
+    assert!(stored < 8 * MIB, "the repo took {stored} bytes");
+
+    // A third one has it from the second alone, and so from its file.
+    assert!(a.stop().success());
+    let get = |repo: &str, out: &Path| {
+        let mut get = place.store(repo);
+        get.args(["get", &cid, "--no-mdns", "--timeout", "5s"]);
+        get.args(["--listen", "/ip4/127.0.0.1/tcp/0", "--bootstrap", b.tcp()]);
+        get.arg("-o").arg(out);
+        get
+    };
+    output(&mut get("c", &place.path("c-out")));
+    same(&file, &place.path("c-out"));
+    // With its own repo it copies: no part of it is missing.
+    output(
+        place
+            .store("b")
+            .args(["get", &cid, "-o"])
+            .arg(place.path("again")),
+    );
+    same(&file, &place.path("again"));
+
+    // Moved, it is not there any more, and the file is named.
+    fs::rename(&b_file, out.join("moved")).unwrap();
+    let cat = finish(place.store("b").args(["cat", &cid, "--timeout", "2s"]));
+    assert_ne!(cat.code(), 0);
+    let named = format!("`{}` has changed since it was added", b_file.display());
+    assert!(cat.stderr.contains(&named), "{}", cat.stderr);
+    // Back at its place it is found again.
+    fs::rename(out.join("moved"), &b_file).unwrap();
+    let back = finish(place.store("b").args(["cat", &cid]));
+    assert_eq!(back.stdout, fs::read(&file).unwrap());
+}
+
+#[test]
+fn a_get_killed_in_the_middle_goes_on_with_its_file_and_stores_nothing() {
+    let place = Place::new();
+    let size = 256 * MIB;
+    let file = place.file("file", 4, size);
+    let a = place.node("a", &[]);
+    let cid = output(place.store("a").args(["add", "--quiet"]).arg(&file));
+    let out = place.path("out");
+    fs::create_dir(&out).unwrap();
+    let get = || {
+        let mut get = place.store("b");
+        get.args(["get", &cid, "--no-mdns", "--bootstrap", a.tcp()]);
+        get.args(["--listen", "/ip4/127.0.0.1/tcp/0", "-o"]);
+        get.arg(out.join("file"))
+            .env("STORE_STORAGE_QUOTA", "16MiB");
+        get
+    };
+    let mut killed = get()
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let part = eventually("half of it is written", Duration::from_secs(60), || {
+        let part = fs::read_dir(&out).unwrap().next()?.unwrap();
+        (part.metadata().unwrap().len() > size / 2).then_some(part.path())
+    });
+    killed.kill().unwrap();
+    killed.wait().unwrap();
+    let name = part.file_name().unwrap().to_str().unwrap();
+    assert!(name.starts_with(".file.store-part-"), "{name}");
+    output(&mut get());
+    same(&file, &out.join("file"));
+    assert_eq!(names(&out), ["file"]);
+}
