@@ -7,6 +7,7 @@ use super::data::Metadata;
 use super::layout::Part;
 use super::name::Name;
 use super::origin::Origin;
+use crate::blockstore::FileId;
 
 /// One step of a depth-first walk over a tree that is to be added. `F` is an open file.
 #[derive(Debug)]
@@ -28,6 +29,8 @@ pub enum Entry<F> {
         origin: Option<Origin>,
         /// Its first leaves, which were added before and are in the store; mostly none.
         begun: Vec<Part>,
+        /// The store's number of the file, if its leaves are to stay there.
+        refer: Option<FileId>,
         /// Where the bytes after those leaves are read from, once and to the end.
         content: F,
     },
@@ -67,6 +70,7 @@ impl<F> Entry<F> {
             metadata: Metadata::NONE,
             origin: None,
             begun: Vec::new(),
+            refer: None,
             content,
         }
     }
@@ -80,12 +84,14 @@ impl<F> Entry<F> {
                 metadata,
                 origin,
                 begun,
+                refer,
                 content,
             } => Entry::File {
                 name,
                 metadata,
                 origin,
                 begun,
+                refer,
                 content: map(content)?,
             },
             Self::Known { name, root } => Entry::Known { name, root },

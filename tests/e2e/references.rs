@@ -116,3 +116,79 @@ fn a_get_killed_in_the_middle_goes_on_with_its_file_and_stores_nothing() {
     same(&file, &out.join("file"));
     assert_eq!(names(&out), ["file"]);
 }
+
+#[test]
+fn an_add_without_a_copy_takes_no_room_and_never_gives_a_wrong_byte() {
+    let place = Place::new();
+    let size = 256 * MIB;
+    let file = place.file("file", 5, size);
+    let add = |repo: &str, path: &Path| {
+        output(
+            place
+                .store(repo)
+                .args(["add", "--quiet", "--no-copy"])
+                .arg(path),
+        )
+    };
+    let cid = add("a", &file);
+    let taken = on_disk(&place.path("a"));
+    assert!(taken < size / 100, "{taken} bytes of {size}");
+    let copied = output(place.store("b").args(["add", "--quiet", "-n"]).arg(&file));
+    assert_eq!(cid, copied, "the same CID as ever");
+    let out = place.path("out");
+    output(place.store("a").args(["get", &cid, "-o"]).arg(&out));
+    same(&file, &out);
+
+    let small = place.file("small", 6, 5 * MIB);
+    let cid = add("a", &small);
+    let whole = fs::read(&small).unwrap();
+    let cat = || {
+        finish(
+            place
+                .store("a")
+                .args(["cat", &cid, "--timeout", "1s", "--no-mdns"]),
+        )
+    };
+    assert_eq!(cat().stdout, whole);
+    let told = format!("`{}` has changed since it was added", small.display());
+    let fails = |what: &str| {
+        let cat = cat();
+        assert_ne!(cat.code(), 0, "{what}");
+        assert!(whole.starts_with(&cat.stdout), "{what}: a wrong byte");
+        assert!(cat.stderr.contains(&told), "{what}: {}", cat.stderr);
+    };
+    // One byte of the third leaf.
+    let mut changed = whole.clone();
+    changed[2 << 20] ^= 1;
+    fs::write(&small, &changed).unwrap();
+    fails("changed");
+    fs::write(&small, &whole[..3 << 20]).unwrap();
+    fails("cut");
+    fs::remove_file(&small).unwrap();
+    fails("gone");
+    fs::write(&small, &whole).unwrap();
+    assert_eq!(cat().stdout, whole, "the bytes are what counts");
+    // An add without the flag stores: then the file may go.
+    output(place.store("a").args(["add", "--quiet"]).arg(&small));
+    fs::remove_file(&small).unwrap();
+    assert_eq!(cat().stdout, whole);
+}
+
+#[test]
+fn what_cannot_stay_where_it_is_is_refused() {
+    let place = Place::new();
+    let file = place.file("file", 8, 5000);
+    let mut old = place.store("a");
+    old.args(["add", "--nocopy", "--profile", "unixfs-v0-2015"]);
+    let refused = finish(old.arg(&file));
+    assert_eq!(refused.code(), 2, "{}", refused.stderr);
+    assert!(refused.stderr.contains("raw leaves"), "{}", refused.stderr);
+    let mut piped = place.store("a");
+    let refused = finish(piped.args(["add", "--no-copy", "-"]));
+    assert_eq!(refused.code(), 2, "{}", refused.stderr);
+    assert!(
+        refused.stderr.contains("standard input"),
+        "{}",
+        refused.stderr
+    );
+}

@@ -48,6 +48,10 @@ pub(crate) struct Add {
     pub(crate) shape: Shape,
     #[command(flatten)]
     pub(crate) described: Described,
+    /// Leave the bytes of files where they are, and read them from there: needs no room, and the files
+    /// must stay
+    #[arg(long, visible_alias = "nocopy", conflicts_with = "only_hash")]
+    pub(crate) no_copy: bool,
     /// Print the CIDs and store nothing
     #[arg(short = 'n', long)]
     pub(crate) only_hash: bool,

@@ -27,6 +27,12 @@ use crate::progress::Total;
 pub(crate) fn run(args: Add, context: &mut Context) -> Result<(), Error> {
     let shape = shape(&args)?;
     let input = input(&args)?;
+    if args.no_copy && !matches!(input, Input::Paths(_)) {
+        return Err(Error::Usage {
+            message: "`--no-copy` cannot leave standard input where it is: name a file".into(),
+            hint: None,
+        });
+    }
     let stdin = input.stream().map_err(Error::io("read standard input"))?;
     let options = SourceOptions {
         hidden: args.hidden,
@@ -43,6 +49,7 @@ pub(crate) fn run(args: Add, context: &mut Context) -> Result<(), Error> {
         no_pin: args.no_pin,
         name: args.name,
         cache: !args.no_cache,
+        no_copy: args.no_copy,
     });
     let mut conversation = Conversation::open(context, None, &request, "adding")?;
     let sender = conversation.take_sender();

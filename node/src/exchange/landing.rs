@@ -44,7 +44,7 @@ enum State {
     /// Into the store, as ever.
     Declined,
     /// Into a file.
-    Open(Output),
+    Open(Box<Output>),
 }
 
 /// The file, and what is known of it.
@@ -128,7 +128,7 @@ impl Landing {
             depth: 0,
         };
         output.expand(store, root, place)?;
-        *self.lock() = State::Open(output);
+        *self.lock() = State::Open(Box::new(output));
         self.decided.notify_all();
         Ok(())
     }
@@ -160,6 +160,8 @@ impl Landing {
                     output.write(block.data(), offset)?;
                     leaves.push((block.clone(), offset));
                 }
+                // It came twice, from two peers.
+                None if is_raw(block.cid()) && store.has(block.cid())? => {}
                 None => others.push(block.clone()),
             }
         }
@@ -172,13 +174,7 @@ impl Landing {
             let Some(place) = output.nodes.remove(block.cid()) else {
                 continue;
             };
-            match output.expand(store, block, place) {
-                Ok(()) => {}
-                Err(SourceError::Store(error)) => return Err(error),
-                Err(SourceError::Dag(error)) => return Err(error.into()),
-                // It asks the store alone.
-                Err(_) => {}
-            }
+            output.expand(store, block, place)?;
         }
         Ok(true)
     }
@@ -189,7 +185,7 @@ impl Landing {
             State::Open(output) => Arc::clone(&output.file),
             _ => return Ok(()),
         };
-        file.sync_data().map_err(unwritable)
+        file.sync_data().map_err(|error| unwritable(&error))
     }
 
     /// Writes all that is not in the file yet, from `source`, and gives the file its length. To be
@@ -210,7 +206,7 @@ impl Landing {
             leaves: Vec::new(),
         };
         let size = filler.run(root)?;
-        file.set_len(size).map_err(unwritable)?;
+        file.set_len(size).map_err(|error| unwritable(&error))?;
         Ok(())
     }
 
@@ -221,7 +217,9 @@ impl Landing {
 
 impl Output {
     fn write(&self, bytes: &[u8], offset: u64) -> Result<(), StoreError> {
-        self.file.write_all_at(bytes, offset).map_err(unwritable)
+        self.file
+            .write_all_at(bytes, offset)
+            .map_err(|error| unwritable(&error))
     }
 
     /// Finds the places of all that is below a node, as far as its nodes are here.
@@ -230,7 +228,7 @@ impl Output {
         store: &dyn Blockstore,
         root: &Block,
         place: Place,
-    ) -> Result<(), SourceError> {
+    ) -> Result<(), StoreError> {
         let mut nodes = vec![(root.clone(), place)];
         while let Some((block, place)) = nodes.pop() {
             if !self.expanded.insert(*block.cid()) {
@@ -257,7 +255,7 @@ impl Output {
                 if size == 0 || cid::identity_data(&cid).is_some() {
                     continue;
                 }
-                if Codec::of(&cid) == Ok(Codec::Raw) {
+                if is_raw(&cid) {
                     leaves.push((cid, child));
                     continue;
                 }
@@ -372,7 +370,7 @@ impl Filler<'_> {
             return Err(DagError::TooDeep { cid: *cid, limit }.into());
         }
         let data = self.file.write_all_at(&node.data, place.start);
-        data.map_err(unwritable)?;
+        data.map_err(|error| unwritable(&error))?;
         let first = self.pending.len();
         let mut start = place.start + node.data.len() as u64;
         for (cid, size) in node.children {
@@ -396,10 +394,14 @@ impl Filler<'_> {
         for ((cid, place), block) in leaves.into_iter().zip(fetch(self.source, &cids)?) {
             check_claim(&cid, block.data().len() as u64, place.size)?;
             let written = self.file.write_all_at(block.data(), place.start);
-            written.map_err(unwritable)?;
+            written.map_err(|error| unwritable(&error))?;
         }
         Ok(())
     }
+}
+
+fn is_raw(cid: &Cid) -> bool {
+    Codec::of(cid) == Ok(Codec::Raw)
 }
 
 /// A block that is here and right; a rotten one counts as missing.
@@ -412,7 +414,7 @@ fn here(store: &dyn Blockstore, cid: &Cid) -> Result<Option<Block>, StoreError> 
 }
 
 /// The file cannot be written.
-fn unwritable(error: io::Error) -> StoreError {
+fn unwritable(error: &io::Error) -> StoreError {
     let reason = format!("the output file cannot be written: {error}");
     match error.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => StoreError::Full { reason },

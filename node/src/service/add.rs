@@ -25,6 +25,10 @@ use crate::api::message::{
 /// Bytes of chunks in flight with `storage.low_memory`; as few as the importer can do with.
 const LOW_MEMORY: usize = 16 << 20;
 
+/// Why leaves cannot stay where they are.
+const NO_COPY_NEEDS_RAW: &str =
+    "`--no-copy` needs raw leaves: others hold more than the file's bytes, and so must be stored";
+
 impl Service {
     pub(super) fn add(
         &self,
@@ -34,7 +38,8 @@ impl Service {
         let import_options = self.import_options(options)?;
         // From before the first block until the pin, or what stands for it, is written.
         let lease = self.repo.lease();
-        let adds = if options.only_hash {
+        // What is remembered are files whose bytes are stored.
+        let adds = if options.only_hash || options.no_copy {
             None
         } else {
             Some(self.repo.adds(shape(&import_options)?))
@@ -76,6 +81,9 @@ impl Service {
     fn import_options(&self, options: &AddOptions) -> Result<ImportOptions, Failure> {
         let usage = |error: ShapeError| failure(FailureKind::Usage, error.to_string());
         let profile = options.shape.profile().map_err(usage)?;
+        if options.no_copy && !profile.raw_leaves {
+            return Err(failure(FailureKind::Usage, NO_COPY_NEEDS_RAW));
+        }
         let mut import = ImportOptions {
             profile,
             wrap: options.wrap,
@@ -106,7 +114,8 @@ impl Service {
             look: options.cache,
             resumable: matches!(import.profile.chunker, Chunker::Fixed(_)),
         });
-        let steps = Steps::new(conversation, known, log, &told);
+        let refer = (options.no_copy && !options.only_hash).then(|| self.repo.blocks().as_ref());
+        let steps = Steps::new(conversation, known, log, &told).referring(refer);
         let tick = || Some(Event::Progress(log.now()));
         let result = watch(
             &speaker,

@@ -6,11 +6,11 @@ use std::os::unix::fs::MetadataExt as _;
 use std::sync::Arc;
 
 use store::block::Block;
-use store::blockstore::Blockstore;
+use store::blockstore::{Blockstore, Write};
 use store::cid::Codec;
 use store::dag::path::resolve;
 use store::dag::walk::missing;
-use store::dag::{self, BlockSource};
+use store::dag::{self, BlockSource, Walk};
 use store::unixfs::Name;
 use store::unixfs::origin::{Identity, Origin};
 use store::unixfs::read::Stat;
@@ -22,6 +22,9 @@ use super::target::{self, Named};
 use crate::api::conversation::{Conversation, Speaker, failure};
 use crate::api::message::{Event, Failure, FailureKind, Kind, Land, LandFile, LandStep};
 use crate::exchange::landing::Landing;
+
+/// Blocks that are verified together.
+const TOGETHER: usize = 16;
 
 /// A file of the client's.
 struct Part {
@@ -54,13 +57,11 @@ impl Service {
                 Some(wanted) => Some(self.part(wanted, &root, conversation)?),
                 None => None,
             };
-            match part.flatten() {
-                Some(part) => self.land_in(&part, &landing, &source, &root, conversation),
-                None => {
-                    landing.decline();
-                    deliver(&source, root.cid(), &speaker)
-                }
+            if let Some(part) = part.flatten() {
+                return self.land_in(&part, &landing, &source, &root, conversation);
             }
+            landing.decline();
+            deliver(&source, root.cid(), &speaker)
         })?;
         self.keep_fetched(&source, &named)
     }
@@ -74,6 +75,13 @@ impl Service {
             source.note_use()?;
             found(&source.block(&root)?, speaker)?;
             deliver(&source, &root, speaker)?;
+            // What is only in files is copied in.
+            let mut walk = Walk::new(root);
+            while !walk.is_done() {
+                let blocks = source.blocks(&walk.wants(TOGETHER))?;
+                self.repo.blocks().put_many(&blocks, Write::Bulk)?;
+                blocks.iter().try_for_each(|block| walk.supply(block))?;
+            }
             Ok::<_, Failure>(root)
         })?;
         self.keep(root, None)?;

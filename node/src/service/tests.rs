@@ -49,6 +49,7 @@ fn options() -> AddOptions {
         no_pin: false,
         name: Some("test".into()),
         cache: true,
+        no_copy: false,
     }
 }
 

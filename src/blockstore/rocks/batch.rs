@@ -125,7 +125,9 @@ impl RocksStore {
             .collect();
         let mut writer = self.writer();
         let entries = self.raw_entries(&keys)?;
-        let missing = |entry: &Option<Entry>| !entry.is_some_and(Entry::is_there);
+        // One that is only in a user's file may go with it: whoever puts it wants it kept.
+        let is_stored = |entry: Entry| entry.stored && entry.is_there();
+        let missing = |entry: &Option<Entry>| !entry.is_some_and(is_stored);
         let needed = wanted.iter().zip(&entries);
         let needed = needed
             .filter(|(_, entry)| missing(entry))
@@ -136,7 +138,7 @@ impl RocksStore {
         let mut batch = Batch::default();
         for ((block, key), entry) in wanted.into_iter().zip(&keys).zip(entries) {
             match entry {
-                Some(there) if there.is_there() => {
+                Some(there) if is_stored(there) => {
                     self.meet(&mut batch, &writer, key, there);
                 }
                 old => batch.add(self, block, old, writer.generation),

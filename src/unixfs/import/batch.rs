@@ -4,6 +4,7 @@
 use bytes::Bytes;
 
 use crate::block::Block;
+use crate::blockstore::FileId;
 use crate::unixfs::data::Metadata;
 use crate::unixfs::layout::Part;
 use crate::unixfs::name::Name;
@@ -41,6 +42,8 @@ pub(super) struct Head {
     pub(super) origin: Option<Origin>,
     /// Its first leaves, which are in the store.
     pub(super) begun: Vec<Part>,
+    /// In which file its leaves are to stay.
+    pub(super) refer: Option<FileId>,
 }
 
 /// An entry, or a part of one.

@@ -9,6 +9,7 @@ use super::batch::{Hashed, Head, Leaf, Step};
 use super::watch::{self, Begun, STORED_EVERY, STORED_EVERY_LEAVES, Watch};
 use super::{Added, ImportError, ImportOptions, Progress, joined};
 use crate::block::Block;
+use crate::blockstore::FileId;
 use crate::cid::{Cid, Codec};
 use crate::dag::Link;
 use crate::dag::pb::Node;
@@ -40,6 +41,10 @@ struct File {
     name: Name,
     metadata: Metadata,
     origin: Option<Origin>,
+    /// In which file its leaves are to stay.
+    refer: Option<FileId>,
+    /// Where its next leaf begins.
+    offset: u64,
     layout: Layout,
     /// How many leaves it has.
     leaves: u64,
@@ -177,6 +182,8 @@ impl<'a> Collector<'a> {
             name: head.name,
             metadata: head.metadata,
             origin: head.origin,
+            refer: head.refer,
+            offset: 0,
             layout: Layout::new(self.options.profile),
             leaves: head.begun.len() as u64,
             recent: Vec::new(),
@@ -184,6 +191,7 @@ impl<'a> Collector<'a> {
         };
         for leaf in head.begun {
             file.layout.push(leaf, &mut self.output)?;
+            file.offset += leaf.size;
             self.progress.bytes += leaf.size;
         }
         self.file = Some(file);
@@ -261,8 +269,13 @@ impl<'a> Collector<'a> {
             tsize: block.data().len() as u64,
             size,
         };
-        self.output.put(block)?;
         let file = self.file.as_mut().expect("the reader opens each file");
+        match file.refer {
+            // A reference to nothing takes more room than nothing does.
+            Some(number) if size > 0 => self.output.refer(block, number, file.offset)?,
+            _ => self.output.put(block)?,
+        }
+        file.offset += size;
         file.layout.push(part, &mut self.output)?;
         file.leaves += 1;
         if file.origin.is_some() {

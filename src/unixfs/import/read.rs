@@ -83,6 +83,7 @@ impl<'a> Reader<'a> {
                 metadata,
                 origin,
                 begun,
+                refer,
                 content,
             } => {
                 self.check(&name)?;
@@ -91,6 +92,7 @@ impl<'a> Reader<'a> {
                     metadata,
                     origin,
                     begun,
+                    refer,
                 };
                 return self.file(head, content);
             }

@@ -160,6 +160,7 @@ impl Scan {
                 metadata: said,
                 origin: Some(origin),
                 begun: Vec::new(),
+                refer: None,
                 content: Unopened { path, follow },
             }
         } else {

@@ -35,6 +35,10 @@ pub struct AddOptions {
     pub name: Option<String>,
     /// Take what was added before and has not changed as it is, without reading it.
     pub cache: bool,
+    /// Leave the bytes where they are: the leaves stay in the files. Only for raw leaves of files whose
+    /// place is known.
+    #[serde(default)]
+    pub no_copy: bool,
 }
 
 /// One step of what is to be added, in the order of `store::unixfs::Entry`.

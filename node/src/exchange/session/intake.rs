@@ -110,12 +110,11 @@ impl Intake {
             // No peer's fault: the content itself cannot be read.
             dag::links(block).map_err(End::Dag)?;
         }
-        let lands = match &self.landing {
-            Some(landing) => landing.put(&*self.store, &blocks)?,
-            None => {
-                self.store.put_many(&blocks, Write::Bulk)?;
-                false
-            }
+        let lands = if let Some(landing) = &self.landing {
+            landing.put(&*self.store, &blocks)?
+        } else {
+            self.store.put_many(&blocks, Write::Bulk)?;
+            false
         };
         if let Some(root) = blocks.iter().find(|block| *block.cid() == self.root) {
             let _ = self.notes.blocking_send(Note::Total(sort::total(root)));

@@ -12,7 +12,7 @@ use std::os::fd::OwnedFd;
 use std::sync::{Mutex, PoisonError};
 
 use store::adds::{Adds, Wanted};
-use store::blockstore::{Lease, StoreError};
+use store::blockstore::{FileId, Lease, RocksStore, StoreError};
 use store::unixfs::data::Metadata;
 use store::unixfs::layout::Part;
 use store::unixfs::origin::{Identity, Origin};
@@ -44,6 +44,8 @@ pub(super) struct Steps<'a> {
     conversation: &'a mut Conversation,
     speaker: Speaker,
     known: Option<Known<'a>>,
+    /// Knows files in which leaves are to stay.
+    refer: Option<&'a RocksStore>,
     log: &'a Log<'a>,
     /// Entries in their order; at the front one that waits for its file, or none.
     queue: VecDeque<Next<'a>>,
@@ -63,11 +65,15 @@ struct Asked {
     name: Name,
     metadata: Metadata,
     origin: Option<Origin>,
+    /// Where it is, if its leaves are to stay there.
+    path: Option<Name>,
 }
 
 /// An open file of the client; ends with an error when the client goes.
 pub(super) struct Content<'a> {
     file: File,
+    /// What it was when it was opened, if its leaves are to stay in it.
+    stays: Option<Identity>,
     speaker: Speaker,
     log: &'a Log<'a>,
 }
@@ -126,11 +132,18 @@ impl<'a> Steps<'a> {
             conversation,
             speaker,
             known,
+            refer: None,
             log,
             queue: VecDeque::new(),
             path: Path::default(),
             told,
         }
+    }
+
+    /// Leaves stay in their files, which the store learns of.
+    pub(super) fn referring(mut self, refer: Option<&'a RocksStore>) -> Self {
+        self.refer = refer;
+        self
     }
 
     fn refuse(&self, failure: Failure) -> SourceError {
@@ -179,6 +192,7 @@ impl<'a> Steps<'a> {
                         name,
                         metadata,
                         origin: None,
+                        path: None,
                     };
                     return self.opened(asked, descriptor).map(Some);
                 }
@@ -219,13 +233,15 @@ impl<'a> Steps<'a> {
                     metadata,
                     identity,
                 } => {
-                    let path = self.path.child(&name).into();
+                    let path: Name = self.path.child(&name).into();
+                    let stays = self.refer.is_some().then(|| path.clone());
                     let origin = identity.map(|identity| Origin { path, identity });
                     files.push(entries.len());
                     entries.push(Next::Asked(Asked {
                         name,
                         metadata,
                         origin,
+                        path: stays,
                     }));
                 }
                 step => match self.plain(step) {
@@ -329,6 +345,10 @@ impl<'a> Steps<'a> {
         let mut file = File::from(descriptor);
         // What was opened must be what was looked at.
         let identity = file.metadata().ok().map(|metadata| Identity::of(&metadata));
+        let refer = match self.refer {
+            Some(store) => Some(self.refer(store, &asked, identity)?),
+            None => None,
+        };
         let origin = asked
             .origin
             .filter(|origin| Some(origin.identity) == identity);
@@ -348,12 +368,42 @@ impl<'a> Steps<'a> {
             metadata: asked.metadata,
             origin,
             begun,
+            refer,
             content: Content {
                 file,
+                stays: refer.and(identity),
                 speaker: self.speaker.clone(),
                 log: self.log,
             },
         })
+    }
+}
+
+impl Steps<'_> {
+    /// The store's number of a file in which leaves are to stay.
+    fn refer(
+        &self,
+        store: &RocksStore,
+        asked: &Asked,
+        identity: Option<Identity>,
+    ) -> Result<FileId, SourceError> {
+        let (Some(path), Some(identity)) = (&asked.path, identity) else {
+            return Err(self.misuse("`--no-copy` takes files and directories, no standard input"));
+        };
+        let shown = path.as_path().display();
+        // The path is what the file is found by later.
+        match std::fs::metadata(path.as_path()).map(|found| Identity::of(&found)) {
+            Ok(found) if (found.device, found.inode) == (identity.device, identity.inode) => {}
+            Ok(_) => return Err(self.misuse(&format!("`{shown}` was exchanged for another file"))),
+            Err(error) => return Err(self.misuse(&format!("cannot look at `{shown}`: {error}"))),
+        }
+        let origin = Origin {
+            path: path.clone(),
+            identity,
+        };
+        store
+            .refer_to(&origin, None)
+            .map_err(|error| self.broken(error))
     }
 }
 
@@ -382,6 +432,12 @@ impl Read for Content<'_> {
             return Err(io::Error::new(io::ErrorKind::ConnectionAborted, gone));
         }
         let read = self.file.read(buffer)?;
+        if read == 0
+            && let Some(before) = self.stays
+            && Identity::of(&self.file.metadata()?) != before
+        {
+            return Err(io::Error::other("it changed while it was added"));
+        }
         self.log.read(read);
         Ok(read)
     }

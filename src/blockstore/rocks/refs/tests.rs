@@ -149,16 +149,22 @@ fn a_file_that_went_away_is_named_and_found_again_when_it_is_back() {
 }
 
 #[test]
-fn what_is_lost_is_stored_when_it_is_put_and_what_is_stored_is_not_put_twice() {
+fn what_is_put_is_stored_even_if_it_is_in_a_file_but_only_once() {
     let (_dir, store, files) = store();
     let path = files.join("a");
     let blocks = blocks(1, 2);
     let plain: Vec<Block> = blocks.iter().map(|(block, _)| block.clone()).collect();
     refer(&store, &path, &blocks);
+    assert_eq!(store.put_many(&plain, Write::Logged).unwrap().blocks, 2);
     assert_eq!(
         store.put_many(&plain, Write::Logged).unwrap(),
         Put::default()
     );
+    assert_eq!(store.live_bytes(), 2000);
+    fs::remove_file(&path).unwrap();
+    assert_eq!(get(&store, &blocks), all(&blocks));
+    store.delete_many(&cids(&blocks)).unwrap();
+    refer(&store, &path, &blocks);
     fs::remove_file(&path).unwrap();
     assert_eq!(get(&store, &blocks), [None, None]);
     assert_eq!(store.put_many(&plain, Write::Logged).unwrap().blocks, 2);
