@@ -7,6 +7,7 @@ pub mod block;
 pub mod blockstore;
 #[cfg(feature = "rocksdb")]
 pub mod cached;
+pub mod car;
 pub mod chunk;
 pub mod cid;
 pub mod dag;

@@ -41,3 +41,8 @@ fn no_request_of_the_corpus_panics() {
 fn no_response_of_the_corpus_panics() {
     feed("response", decoders::response);
 }
+
+#[test]
+fn no_car_of_the_corpus_panics() {
+    feed("car", decoders::car);
+}

@@ -6,6 +6,8 @@
     reason = "sizes here are small, and usize has 64 bits"
 )]
 
+mod car;
+mod car_fixtures;
 mod corpus;
 #[cfg(feature = "rocksdb")]
 mod crash;

@@ -3,6 +3,7 @@
 
 use bytes::Bytes;
 use store::Cid;
+use store::car;
 use store::dag::pb::Node;
 use store::unixfs::data::Data;
 use store::unixfs::hamt::{Place, Shard};
@@ -56,4 +57,39 @@ pub fn response(bytes: &[u8]) {
             .collect();
         assert_eq!(Response::decode(&whole.into()), Ok(response));
     }
+}
+
+/// A CAR file: sections lie behind each other inside of it, what has the right hash is a block, and
+/// written again it is the same file.
+pub fn car(bytes: &[u8]) {
+    let Ok(mut reader) = car::Reader::open(bytes) else {
+        return;
+    };
+    let mut again = car::header(reader.roots()).to_vec();
+    let mut sections = Vec::new();
+    loop {
+        let at = reader.at();
+        match reader.next() {
+            Ok(Some(section)) => {
+                let end = section.data_offset + section.data.len() as u64;
+                assert_eq!((section.offset, reader.at()), (at, end));
+                assert!(end <= bytes.len() as u64);
+                sections.push(section);
+            }
+            Ok(None) if reader.version() == 1 => break,
+            _ => return,
+        }
+    }
+    let given = sections.clone();
+    for (section, checked) in given.into_iter().zip(car::check(sections)) {
+        match checked {
+            car::Checked::Block(block) => {
+                assert_eq!((block.cid(), block.data()), (&section.cid, &section.data));
+                again.extend(car::section_head(&block));
+                again.extend(block.data());
+            }
+            _ => return,
+        }
+    }
+    assert_eq!(again, bytes, "a file has one form");
 }
