@@ -1,5 +1,7 @@
 //! What can be typed, exactly; the meaning is in `command`. One struct for each verb, in `args/`.
 
+mod car;
+mod cid;
 mod content;
 mod described;
 mod plumbing;
@@ -11,8 +13,10 @@ use std::path::PathBuf;
 use clap::{ArgAction, Parser, Subcommand};
 use store_config::Flag;
 
+pub(crate) use car::{Car, CarExport, CarImport, CarLs};
+pub(crate) use cid::{CidFormat, CidVerb};
 pub(crate) use content::{Add, Cat, Get, Ls, Share, Wait};
-pub(crate) use plumbing::{Block, Completions, Config, Gc, Man, Pin, Repo};
+pub(crate) use plumbing::{Block, BlockGet, BlockPut, Completions, Config, Dag, DagGet, DagStat, Gc, Man, Pin, Repo};
 pub(crate) use swarm::{Connect, Network, Providers, Run};
 
 /// A content store without a centre: what goes in has the CID that IPFS gives it, and whoever has the
@@ -77,6 +81,12 @@ pub(crate) enum Command {
     Gc(Gc),
     #[command(subcommand)]
     Block(Block),
+    #[command(subcommand)]
+    Car(Car),
+    #[command(subcommand)]
+    Dag(Dag),
+    #[command(subcommand)]
+    Cid(CidVerb),
     /// Make the repo now; every command does so at its first use
     Init,
     #[command(subcommand)]
@@ -99,6 +109,10 @@ impl Command {
             Self::Ls(args) => args.network.settings(),
             Self::Pin(Pin::Add(args)) => args.network.settings(),
             Self::Providers(args) => args.network.settings(),
+            Self::Car(Car::Export(args)) => args.network.settings(),
+            Self::Block(Block::Get(args)) => args.network.settings(),
+            Self::Dag(Dag::Get(args)) => args.network.settings(),
+            Self::Dag(Dag::Stat(args)) => args.network.settings(),
             Self::Run(args) => args.settings(),
             _ => Vec::new(),
         }

@@ -168,7 +168,7 @@ fn interrupted_or(error: impl Into<Error>) -> Error {
 /// The first event, so that a command can be begun anew when there is none. An add has to say first
 /// what it adds.
 fn first_event(client: &mut Client, request: &Request) -> Result<Option<Event>, ClientError> {
-    if matches!(request, Request::Add(_)) {
+    if request.has_steps() {
         return Ok(None);
     }
     client.next()

@@ -1,13 +1,18 @@
 //! One verb, one file: asks, and prints the answers.
 
 mod add;
+mod block;
+mod car;
 mod cat;
+mod cid;
 mod config;
 mod gc;
+mod dag;
 mod get;
 mod init;
 mod ls;
 mod man;
+mod pass;
 mod pin;
 mod run;
 mod share;
@@ -15,7 +20,7 @@ mod stat;
 mod swarm;
 mod target;
 
-use crate::args::{Block, Command, Repo};
+use crate::args::{Block, Command, Dag, Repo};
 use crate::context::Context;
 use crate::exit::Error;
 
@@ -37,6 +42,12 @@ impl Command {
             Self::Repo(Repo::Stat { quick }) => stat::repo(quick, context),
             Self::Gc(args) => gc::run(&args, context),
             Self::Block(Block::Stat { cid, local: _ }) => stat::block(&cid, context),
+            Self::Block(Block::Get(args)) => block::get(&args, context),
+            Self::Block(Block::Put(args)) => block::put(&args, context),
+            Self::Car(args) => car::run(&args, context),
+            Self::Dag(Dag::Stat(args)) => dag::stat(&args, context),
+            Self::Dag(Dag::Get(args)) => dag::get(&args, context),
+            Self::Cid(args) => cid::run(&args, context),
             Self::Init => init::run(context),
             Self::Config(args) => config::run(&args, context),
             Self::Completions(args) => man::completions(&args, context),

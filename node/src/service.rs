@@ -5,10 +5,14 @@
 //! that has gone: what takes long runs under [`watch`](crate::api::conversation::watch).
 
 mod add;
+mod block;
+mod car;
+mod dag;
 mod failure;
 mod gc;
 mod get;
 mod land;
+mod passed;
 mod peers;
 mod pin;
 mod share;
@@ -79,6 +83,9 @@ impl Service {
             Request::Swarm(request) => self.swarm(request, &speaker),
             Request::Stat(request) => self.stat(&request, &speaker),
             Request::Gc(request) => self.gc(request, &speaker),
+            Request::Car(request) => self.car(&request, conversation),
+            Request::Block(request) => self.block(&request, conversation),
+            Request::Dag(request) => self.dag(&request, &speaker),
         }
     }
 

@@ -1,4 +1,4 @@
-//! `cargo run --example bench -- add|get|small|tree [--mib N] [--files F] [--runs R]`: whole commands, timed side by side
+//! `cargo run --example bench -- add|get|car|small|tree [--mib N] [--files F] [--runs R]`: whole commands, timed side by side
 //! with the limits of the machine, in one run. Machines are noisy: quote the ratios.
 
 #![allow(clippy::cast_precision_loss, reason = "figures for people")]
@@ -208,6 +208,60 @@ fn copy(from: &mut impl Read, to: &mut impl Write) {
     }
 }
 
+fn car(mib: u64, rounds: usize) {
+    let place = Place::new();
+    let file = place.file("file", 3, mib * MIB);
+    let archive = place.path("file.car");
+    let cid = output(place.store("here").args(["add", "--quiet"]).arg(&file));
+    output(
+        place
+            .store("here")
+            .args(["car", "export", &cid, "-o"])
+            .arg(&archive),
+    );
+    settle();
+    let stored = |verb: &'static [&'static str], from: &'static str| {
+        let (place, path) = (&place, place.path(from));
+        move |round: usize| {
+            let repo = format!("{}-{round}", verb[0]);
+            let time = timed(|| output(place.store(&repo).args(verb).arg(&path)));
+            std::fs::remove_dir_all(place.path(&repo)).expect("it was just made");
+            settle();
+            time
+        }
+    };
+    let written = |verb: &'static [&'static str], same_as: &'static str| {
+        let (place, cid) = (&place, &cid);
+        move |_| {
+            let out = place.path("out");
+            let mut command = place.store("here");
+            let time = timed(|| output(command.args(verb).arg(cid).arg("-o").arg(&out)));
+            same(&place.path(same_as), &out);
+            std::fs::remove_file(out).expect("it was just made");
+            settle();
+            time
+        }
+    };
+    let mut into = [
+        Contender::new("store add", stored(&["add", "--quiet"], "file")),
+        Contender::new(
+            "store car import",
+            stored(&["car", "import", "--quiet"], "file.car"),
+        ),
+    ];
+    race(rounds, &mut into);
+    report_rates(mib * MIB, &into);
+    let mut out_of = [
+        Contender::new("store get -o", written(&["get"], "file")),
+        Contender::new(
+            "store car export -o",
+            written(&["car", "export"], "file.car"),
+        ),
+    ];
+    race(rounds, &mut out_of);
+    report_rates(mib * MIB, &out_of);
+}
+
 fn small(rounds: usize) {
     let place = Place::new();
     let run = |repo: &str, round: usize| {
@@ -320,10 +374,11 @@ fn main() {
         Some("tree") => tree(mib, option("--files", 100_000), rounds(3)),
         Some("small") => small(rounds(31)),
         Some("gc") => gc::run(&Place::new().path(""), option("--blocks", 1_000_000)),
+        Some("car") => car(mib, rounds(5)),
         _ => {
             let _ = writeln!(
                 std::io::stderr(),
-                "usage: bench add|get|small|tree|gc [--mib N] [--runs R] [--files F] [--blocks N]"
+                "usage: bench add|get|car|small|tree|gc [--mib N] [--runs R] [--files F] [--blocks N]"
             );
             std::process::exit(2);
         }

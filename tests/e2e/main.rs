@@ -13,6 +13,7 @@
 mod support;
 
 mod again;
+mod car;
 mod errors;
 mod gc;
 mod hostile;

@@ -63,6 +63,8 @@ pub(crate) struct Gc {
 /// Single blocks
 #[derive(Debug, Subcommand)]
 pub(crate) enum Block {
+    Get(BlockGet),
+    Put(BlockPut),
     /// The size of a block; exit code 3 where this machine does not have it
     Stat {
         /// The CID
@@ -72,6 +74,68 @@ pub(crate) enum Block {
         #[arg(long, required = true)]
         local: bool,
     },
+}
+
+/// Print the bytes of a block
+#[derive(Debug, Args)]
+pub(crate) struct BlockGet {
+    /// A CID, or CID/path/in/it
+    #[arg(value_name = "CID|LINK")]
+    pub(crate) target: String,
+    #[command(flatten)]
+    pub(crate) wait: Wait,
+    #[command(flatten)]
+    pub(crate) network: Network,
+}
+
+/// Store a file as one block, of 2 MiB at most, and print its CID
+#[derive(Debug, Args)]
+pub(crate) struct BlockPut {
+    /// The file; `-`, or none, is standard input
+    #[arg(value_name = "FILE")]
+    pub(crate) path: Option<PathBuf>,
+    /// What its bytes mean: raw, dag-pb
+    #[arg(long, value_name = "CODEC", default_value = "raw")]
+    pub(crate) codec: String,
+    /// The hash of its CID: sha2-256
+    #[arg(long, value_name = "HASH", default_value = "sha2-256")]
+    pub(crate) hash: String,
+    /// Keep it, and all below it, which must be here
+    #[arg(long)]
+    pub(crate) pin: bool,
+}
+
+/// Whole DAGs
+#[derive(Debug, Subcommand)]
+pub(crate) enum Dag {
+    Stat(DagStat),
+    Get(DagGet),
+}
+
+/// Count blocks and bytes: of each DAG, and what several have in common
+///
+/// What is not on this machine is fetched from whoever has it.
+#[derive(Debug, Args)]
+pub(crate) struct DagStat {
+    /// CIDs, CID/path/in/it, or links of `store share`
+    #[arg(value_name = "CID|LINK", required = true)]
+    pub(crate) targets: Vec<String>,
+    #[command(flatten)]
+    pub(crate) wait: Wait,
+    #[command(flatten)]
+    pub(crate) network: Network,
+}
+
+/// Print a node as DAG-JSON: links and data
+#[derive(Debug, Args)]
+pub(crate) struct DagGet {
+    /// A CID, CID/path/in/it, or a link of `store share`
+    #[arg(value_name = "CID|LINK")]
+    pub(crate) target: String,
+    #[command(flatten)]
+    pub(crate) wait: Wait,
+    #[command(flatten)]
+    pub(crate) network: Network,
 }
 
 /// The settings

@@ -90,7 +90,7 @@ fn shape(args: &Add) -> Result<Shape, Error> {
 }
 
 /// What is added.
-enum Input {
+pub(super) enum Input {
     /// Standard input, by way of a socket: its reading end goes to whoever does the work, and can be
     /// shut when the command ends before its input does.
     Stdin {
@@ -104,7 +104,7 @@ enum Input {
 
 impl Input {
     /// The socket that standard input goes through.
-    fn stream(&self) -> io::Result<Option<UnixStream>> {
+    pub(super) fn stream(&self) -> io::Result<Option<UnixStream>> {
         match self {
             Self::Stdin { near, .. } => near.try_clone().map(Some),
             Self::File(_) | Self::Paths(_) => Ok(None),
@@ -134,7 +134,7 @@ fn input(args: &Add) -> Result<Input, Error> {
     standard_input().map_err(Error::io("read standard input"))
 }
 
-fn standard_input() -> io::Result<Input> {
+pub(super) fn standard_input() -> io::Result<Input> {
     let stdin = File::from(io::stdin().as_fd().try_clone_to_owned()?);
     if stdin.metadata()?.is_file() {
         return Ok(Input::File(stdin));
@@ -231,7 +231,7 @@ fn nameless(options: &SourceOptions) -> Step {
 
 /// Sends the reading end, then all of standard input through it: nothing says that this is finished
 /// before it is. The inner result is that of the conversation.
-fn pass_on(
+pub(super) fn pass_on(
     sender: &mut Sender,
     nameless: &Step,
     mut near: UnixStream,
@@ -253,7 +253,7 @@ fn pass_on(
 }
 
 /// Says that nothing is to be added, since not all of it can be read.
-fn refuse(sender: &mut Sender, error: &Error) {
+pub(super) fn refuse(sender: &mut Sender, error: &Error) {
     let message = error.to_string();
     if sender.send_step(&Step::Failed { message }, None).is_err() {
         // Where this cannot be said, an end without a finish says it.

@@ -1,12 +1,14 @@
 //! What commands and whoever holds the repo say to each other.
 //!
-//! One connection is one conversation: a [`Request`]; after [`Request::Add`] the [`Step`]s of what is
-//! to be added; then [`Event`]s until [`Event::Done`] or [`Event::Failed`]. Both sides are processes
+//! One connection is one conversation: a [`Request`]; after those that [take](Request::has_steps) them,
+//! [`Step`]s with what is to be read; then [`Event`]s until [`Event::Done`] or [`Event::Failed`]. Both sides are processes
 //! of one user on one machine, mostly of one version: an unknown message is an error that says so.
 
 mod add;
 mod land;
 mod storage;
+mod car;
+mod plumbing;
 
 use std::fmt::Display;
 use std::str::FromStr;
@@ -21,6 +23,8 @@ use store::unixfs::{Name, Piece};
 pub use self::add::{AddOptions, Added, Shape, ShapeError, Skipped, Step};
 pub use self::land::{Land, LandFile, LandStep};
 pub use self::storage::{Collected, Gc, RepoStat, Usage};
+pub use self::car::{CarExport, CarExportError, CarFile, CarImport, CarRequest, CarRoot};
+pub use self::plumbing::{BlockPut, BlockRequest, DagRequest, DagStat, DagsStat};
 
 /// What a command asks for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -46,6 +50,23 @@ pub enum Request {
     Stat(StatRequest),
     /// Remove what nothing keeps.
     Gc(Gc),
+    /// CAR files.
+    Car(CarRequest),
+    /// Single blocks.
+    Block(BlockRequest),
+    /// Whole DAGs.
+    Dag(DagRequest),
+}
+
+impl Request {
+    /// Whether [`Step`]s follow it.
+    #[must_use]
+    pub const fn has_steps(&self) -> bool {
+        matches!(
+            self,
+            Self::Add(_) | Self::Car(CarRequest::Import(_)) | Self::Block(BlockRequest::Put(_))
+        )
+    }
 }
 
 /// Which content, and how to reach it.
@@ -300,6 +321,14 @@ pub enum Item {
     Block(BlockStat),
     /// A link.
     Link(Link),
+    /// A CAR file that was read.
+    CarFile(CarFile),
+    /// A root of CAR files.
+    CarRoot(CarRoot),
+    /// The size of a DAG.
+    Dag(DagStat),
+    /// The size of several DAGs together.
+    Dags(DagsStat),
 }
 
 /// An entry of a directory.

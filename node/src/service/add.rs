@@ -23,7 +23,7 @@ use crate::api::message::{
 };
 
 /// Bytes of chunks in flight with `storage.low_memory`; as few as the importer can do with.
-const LOW_MEMORY: usize = 16 << 20;
+pub(super) const LOW_MEMORY: usize = 16 << 20;
 
 /// Why leaves cannot stay where they are.
 const NO_COPY_NEEDS_RAW: &str =

@@ -97,7 +97,7 @@ impl Service {
     }
 
     /// What a part of a content brought here stays, as cache.
-    fn keep_cached(&self, source: &Source<'_>) -> Result<(), Failure> {
+    pub(super) fn keep_cached(&self, source: &Source<'_>) -> Result<(), Failure> {
         if source.has_fetched() {
             self.repo.blocks().commit()?;
         }

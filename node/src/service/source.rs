@@ -132,6 +132,11 @@ impl<'a> Source<'a> {
         Ok(())
     }
 
+    /// Whether the client has gone.
+    pub(super) fn is_gone(&self) -> bool {
+        self.speaker.is_gone()
+    }
+
     /// Whether anything was asked of others.
     pub(super) fn has_fetched(&self) -> bool {
         self.session().is_some()

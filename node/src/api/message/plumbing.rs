@@ -1,0 +1,66 @@
+//! Messages of `block` and `dag`.
+
+use serde::{Deserialize, Serialize};
+use store::Cid;
+
+use super::{Content, text};
+
+/// Single blocks, as they are.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BlockRequest {
+    /// A block's bytes. Answered by [`Item::Block`](super::Item::Block) and data.
+    Get(Content),
+    /// Store the one file that the client passes on as one block. Answered by
+    /// [`Item::Block`](super::Item::Block).
+    Put(BlockPut),
+}
+
+/// How to store a block.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BlockPut {
+    /// What its bytes mean: `raw` or `dag-pb`.
+    pub codec: String,
+    /// The hash of its CID: `sha2-256`.
+    pub hash: String,
+    /// Keep it, and all below it.
+    pub pin: bool,
+}
+
+/// Whole DAGs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DagRequest {
+    /// How large they are, each and together; what is not here is fetched. Answered by
+    /// [`Item::Dag`](super::Item::Dag)s and one [`Item::Dags`](super::Item::Dags).
+    Stat(Vec<Content>),
+}
+
+/// The size of a DAG.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DagStat {
+    /// Its root.
+    #[serde(with = "text")]
+    pub cid: Cid,
+    /// Distinct blocks.
+    pub blocks: u64,
+    /// Their bytes.
+    pub bytes: u64,
+}
+
+/// The size of several DAGs together.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DagsStat {
+    /// Blocks, counted once in each DAG that has them.
+    pub total_blocks: u64,
+    /// Their bytes.
+    pub total_bytes: u64,
+    /// Distinct blocks.
+    pub unique_blocks: u64,
+    /// Their bytes.
+    pub unique_bytes: u64,
+    /// What several DAGs have in common: total less unique.
+    pub shared_blocks: u64,
+    /// Its bytes.
+    pub shared_bytes: u64,
+}
