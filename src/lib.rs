@@ -16,6 +16,7 @@ pub mod extract;
 pub mod gc;
 #[cfg(feature = "rocksdb")]
 pub mod keep;
+pub mod kubo;
 #[cfg(feature = "rocksdb")]
 pub mod pin;
 #[cfg(feature = "rocksdb")]

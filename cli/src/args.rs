@@ -13,10 +13,12 @@ use std::path::PathBuf;
 use clap::{ArgAction, Parser, Subcommand};
 use store_config::Flag;
 
-pub(crate) use car::{Car, CarExport, CarImport, CarLs};
+pub(crate) use car::{Car, CarExport, CarImport, CarLs, ImportKubo};
 pub(crate) use cid::{CidFormat, CidVerb};
 pub(crate) use content::{Add, Cat, Get, Ls, Share, Wait};
-pub(crate) use plumbing::{Block, BlockGet, BlockPut, Completions, Config, Dag, DagGet, DagStat, Gc, Man, Pin, Repo};
+pub(crate) use plumbing::{
+    Block, BlockGet, BlockPut, Completions, Config, Dag, DagGet, DagStat, Gc, Man, Pin, Repo,
+};
 pub(crate) use swarm::{Connect, Network, Providers, Run};
 
 /// A content store without a centre: what goes in has the CID that IPFS gives it, and whoever has the
@@ -85,6 +87,7 @@ pub(crate) enum Command {
     Car(Car),
     #[command(subcommand)]
     Dag(Dag),
+    ImportKubo(ImportKubo),
     #[command(subcommand)]
     Cid(CidVerb),
     /// Make the repo now; every command does so at its first use

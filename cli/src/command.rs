@@ -6,9 +6,10 @@ mod car;
 mod cat;
 mod cid;
 mod config;
-mod gc;
 mod dag;
+mod gc;
 mod get;
+mod import_kubo;
 mod init;
 mod ls;
 mod man;
@@ -47,6 +48,7 @@ impl Command {
             Self::Car(args) => car::run(&args, context),
             Self::Dag(Dag::Stat(args)) => dag::stat(&args, context),
             Self::Dag(Dag::Get(args)) => dag::get(&args, context),
+            Self::ImportKubo(args) => import_kubo::run(&args, context),
             Self::Cid(args) => cid::run(&args, context),
             Self::Init => init::run(context),
             Self::Config(args) => config::run(&args, context),

@@ -12,6 +12,7 @@ mod failure;
 mod gc;
 mod get;
 mod land;
+mod kubo;
 mod passed;
 mod peers;
 mod pin;
@@ -86,6 +87,7 @@ impl Service {
             Request::Car(request) => self.car(&request, conversation),
             Request::Block(request) => self.block(&request, conversation),
             Request::Dag(request) => self.dag(&request, &speaker),
+            Request::ImportKubo => self.import_kubo(conversation),
         }
     }
 

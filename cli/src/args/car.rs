@@ -62,6 +62,20 @@ pub(crate) struct CarImport {
     pub(crate) quiet: bool,
 }
 
+/// Copy the blocks and pins of a stopped Kubo
+///
+/// Every block is checked; those that are wrong are named and left out. Started again, it passes over
+/// what is here. Nothing is written to Kubo's repo.
+#[derive(Debug, Args)]
+pub(crate) struct ImportKubo {
+    /// Kubo's repo: ~/.ipfs
+    #[arg(value_name = "DIR")]
+    pub(crate) dir: PathBuf,
+    /// What to pin: the output of `ipfs pin ls --type=recursive --names`; without it all is cache
+    #[arg(long, value_name = "FILE")]
+    pub(crate) pins: Option<PathBuf>,
+}
+
 /// List what is in a CAR file: version, roots, blocks. Needs no repo
 #[derive(Debug, Args)]
 pub(crate) struct CarLs {

@@ -37,8 +37,8 @@ pub(crate) fn put(args: &BlockPut, context: &mut Context) -> Result<(), Error> {
         hash: args.hash.clone(),
         pin: args.pin,
     }));
-    let paths: Vec<_> = args.path.iter().cloned().collect();
-    pass::ask(&request, &paths, context, |item, context| match item {
+    let paths = args.path.iter().cloned().map(pass::Path::File).collect();
+    pass::ask(&request, paths, context, |item, context| match item {
         Item::Block(stat) => context.output.result(&stat, |stat| stat.cid.to_string()),
         _ => Ok(()),
     })

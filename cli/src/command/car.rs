@@ -3,7 +3,7 @@
 mod export;
 mod ls;
 
-use store_node::api::message::{self, CarFile, CarRequest, CarRoot, Item, Request};
+use store_node::api::message::{self, CarFile, CarRequest, ImportedRoot, Item, Request};
 
 use super::pass;
 use crate::args::{Car, CarImport};
@@ -24,7 +24,8 @@ fn import(args: &CarImport, context: &mut Context) -> Result<(), Error> {
         no_pin: args.no_pin,
         name: args.name.clone(),
     }));
-    pass::ask(&request, &args.paths, context, |item, context| match item {
+    let paths = args.paths.iter().cloned().map(pass::Path::File).collect();
+    pass::ask(&request, paths, context, |item, context| match item {
         Item::CarFile(file) if context.output.is_json() => {
             context.output.result(&file, |_| String::new())
         }
@@ -33,7 +34,7 @@ fn import(args: &CarImport, context: &mut Context) -> Result<(), Error> {
             eprintln!("{}", line_of_file(&file));
             Ok(())
         }
-        Item::CarRoot(root) => context.output.result(&root, |root| {
+        Item::Root(root) => context.output.result(&root, |root| {
             if args.quiet {
                 root.cid.to_string()
             } else {
@@ -71,7 +72,7 @@ fn line_of_file(file: &CarFile) -> String {
     parts.join("; ")
 }
 
-fn line_of_root(root: &CarRoot, no_pin: bool) -> String {
+pub(super) fn line_of_root(root: &ImportedRoot, no_pin: bool) -> String {
     let cid = root.cid;
     match &root.why {
         Some(why) => format!("{cid}  not pinned: {why}"),

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io;
 use std::net::Shutdown;
 use std::os::fd::AsFd;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::mpsc::sync_channel;
 use std::thread;
 
@@ -19,15 +19,26 @@ use crate::context::Context;
 use crate::exit::Error;
 use crate::progress::Total;
 
-/// Asks for `request`, which reads `paths`; `-` alone, or none, is standard input. Gives `each` the answers.
+/// What is passed on.
+pub(super) enum Path {
+    /// Something to read; `-` alone is standard input.
+    File(PathBuf),
+    /// A directory, to read what is in it.
+    Directory(PathBuf),
+}
+
+/// Asks for `request`, which reads `paths`; none at all is standard input. Gives `each` the answers.
 pub(super) fn ask(
     request: &Request,
-    paths: &[PathBuf],
+    paths: Vec<Path>,
     context: &mut Context,
     each: impl Fn(Item, &mut Context) -> Result<(), Error>,
 ) -> Result<(), Error> {
     let input = input(paths)?;
-    let stdin = input.stream().map_err(Error::io("read standard input"))?;
+    let stdin = match &input {
+        From::Stdin(input) => input.stream().map_err(Error::io("read standard input"))?,
+        From::Paths(_) => None,
+    };
     let mut conversation = Conversation::open(context, None, request, "reading")?;
     let sender = conversation.take_sender();
     let total = conversation.display().total();
@@ -60,18 +71,24 @@ pub(super) fn ask(
     answered
 }
 
-fn input(paths: &[PathBuf]) -> Result<Input, Error> {
-    let is_stdin = |path: &Path| path == Path::new("-");
-    match paths {
+/// Where it is read from.
+enum From {
+    Stdin(Input),
+    Paths(Vec<Path>),
+}
+
+fn input(paths: Vec<Path>) -> Result<From, Error> {
+    let is_stdin = |path: &Path| matches!(path, Path::File(path) if path.as_os_str() == "-");
+    match paths.as_slice() {
         [] => {}
         [one] if is_stdin(one) => {}
-        several if several.iter().any(|path| is_stdin(path)) => {
+        several if several.iter().any(is_stdin) => {
             return Err(Error::Usage {
                 message: "`-` is standard input and stands alone".into(),
                 hint: Some("a file of that name is `./-`".into()),
             });
         }
-        paths => return Ok(Input::Paths(paths.to_vec())),
+        _ => return Ok(From::Paths(paths)),
     }
     if io::IsTerminal::is_terminal(&io::stdin()) {
         return Err(Error::Usage {
@@ -79,24 +96,28 @@ fn input(paths: &[PathBuf]) -> Result<Input, Error> {
             hint: None,
         });
     }
-    standard_input().map_err(Error::io("read standard input"))
+    let input = standard_input().map_err(Error::io("read standard input"))?;
+    Ok(From::Stdin(input))
 }
 
-fn send(mut sender: Sender, input: Input, total: &Total) -> Result<(), Error> {
+fn send(mut sender: Sender, input: From, total: &Total) -> Result<(), Error> {
     let sent = match input {
-        Input::File(file) => {
+        From::Stdin(Input::File(file)) => {
             total.set(file.metadata().map_or(0, |meta| meta.len()));
             sender.send_step(&step("", None), Some(file.as_fd()))
         }
-        Input::Stdin { near, far } => match pass_on(&mut sender, &step("", None), near, far) {
-            Ok(sent) => sent,
-            Err(error) => {
-                let error = Error::io("read standard input")(error);
-                refuse(&mut sender, &error);
-                return Err(error);
+        From::Stdin(Input::Stdin { near, far }) => {
+            match pass_on(&mut sender, &step("", None), near, far) {
+                Ok(sent) => sent,
+                Err(error) => {
+                    let error = Error::io("read standard input")(error);
+                    refuse(&mut sender, &error);
+                    return Err(error);
+                }
             }
-        },
-        Input::Paths(paths) => {
+        }
+        From::Stdin(Input::Paths(_)) => Ok(()),
+        From::Paths(paths) => {
             let (mut sent, mut bytes) = (Ok(()), 0);
             for path in paths {
                 let (file, size) = match open(&path) {
@@ -106,7 +127,8 @@ fn send(mut sender: Sender, input: Input, total: &Total) -> Result<(), Error> {
                         return Err(error);
                     }
                 };
-                let step = step(path.into_os_string(), size);
+                let (Path::File(name) | Path::Directory(name)) = path;
+                let step = step(name.into_os_string(), size);
                 sent = sender.send_step(&step, Some(file.as_fd()));
                 if sent.is_err() {
                     break;
@@ -136,14 +158,17 @@ fn step(name: impl Into<std::ffi::OsString>, size: Option<u64>) -> Step {
 
 /// Opens a file, and says how large it is, where that is known.
 fn open(path: &Path) -> Result<(File, Option<u64>), Error> {
+    let (Path::File(name) | Path::Directory(name)) = path;
     let read = || {
-        let file = File::open(path)?;
+        let file = File::open(name)?;
         let meta = file.metadata()?;
-        if meta.is_dir() {
-            return Err(io::ErrorKind::IsADirectory.into());
+        match (path, meta.is_dir()) {
+            (Path::File(_), true) => return Err(io::ErrorKind::IsADirectory.into()),
+            (Path::Directory(_), false) => return Err(io::ErrorKind::NotADirectory.into()),
+            _ => {}
         }
         let size = meta.is_file().then_some(meta.len());
         Ok((file, size))
     };
-    read().map_err(Error::io(format!("read `{}`", path.display())))
+    read().map_err(Error::io(format!("read `{}`", name.display())))
 }

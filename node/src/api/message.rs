@@ -1,14 +1,15 @@
 //! What commands and whoever holds the repo say to each other.
 //!
 //! One connection is one conversation: a [`Request`]; after those that [take](Request::has_steps) them,
-//! [`Step`]s with what is to be read; then [`Event`]s until [`Event::Done`] or [`Event::Failed`]. Both sides are processes
-//! of one user on one machine, mostly of one version: an unknown message is an error that says so.
+//! [`Step`]s with what is to be read; then [`Event`]s until [`Event::Done`] or [`Event::Failed`]. Both
+//! sides are processes of one user on one machine, mostly of one version: an unknown message is an
+//! error that says so.
 
 mod add;
 mod land;
-mod storage;
 mod car;
 mod plumbing;
+mod storage;
 
 use std::fmt::Display;
 use std::str::FromStr;
@@ -22,9 +23,11 @@ use store::unixfs::{Name, Piece};
 
 pub use self::add::{AddOptions, Added, Shape, ShapeError, Skipped, Step};
 pub use self::land::{Land, LandFile, LandStep};
+pub use self::car::{CarExport, CarExportError, CarFile, CarImport, CarRequest, ImportedRoot};
+pub use self::plumbing::{
+    BlockPut, BlockRequest, DagRequest, DagStat, DagsStat, KuboCopied, KuboRefused,
+};
 pub use self::storage::{Collected, Gc, RepoStat, Usage};
-pub use self::car::{CarExport, CarExportError, CarFile, CarImport, CarRequest, CarRoot};
-pub use self::plumbing::{BlockPut, BlockRequest, DagRequest, DagStat, DagsStat};
 
 /// What a command asks for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -56,6 +59,9 @@ pub enum Request {
     Block(BlockRequest),
     /// Whole DAGs.
     Dag(DagRequest),
+    /// Copy what a stopped Kubo has: the client passes on its directory, and then, if there is one, a
+    /// list of its pins. Answered by [`Item::KuboRefused`]s, [`Item::Kubo`] and [`Item::Root`]s.
+    ImportKubo,
 }
 
 impl Request {
@@ -64,7 +70,10 @@ impl Request {
     pub const fn has_steps(&self) -> bool {
         matches!(
             self,
-            Self::Add(_) | Self::Car(CarRequest::Import(_)) | Self::Block(BlockRequest::Put(_))
+            Self::Add(_)
+                | Self::Car(CarRequest::Import(_))
+                | Self::Block(BlockRequest::Put(_))
+                | Self::ImportKubo
         )
     }
 }
@@ -323,8 +332,12 @@ pub enum Item {
     Link(Link),
     /// A CAR file that was read.
     CarFile(CarFile),
-    /// A root of CAR files.
-    CarRoot(CarRoot),
+    /// A root of what was imported.
+    Root(ImportedRoot),
+    /// What was copied from Kubo.
+    Kubo(KuboCopied),
+    /// A block of Kubo's that was left out.
+    KuboRefused(KuboRefused),
     /// The size of a DAG.
     Dag(DagStat),
     /// The size of several DAGs together.

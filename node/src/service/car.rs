@@ -17,8 +17,8 @@ use super::source::Source;
 use super::{Service, target};
 use crate::api::conversation::{Conversation, Speaker, failure, watch};
 use crate::api::message::{
-    CarExport, CarFile, CarImport, CarRequest, CarRoot, Event, Failure, FailureKind, Item, Phase,
-    Progress,
+    CarExport, CarFile, CarImport, CarRequest, Event, Failure, FailureKind, ImportedRoot, Item,
+    Phase, Progress,
 };
 
 /// Bytes of blocks in flight, as in an add.
@@ -139,21 +139,13 @@ impl Service {
         self.repo.blocks().commit()?;
         let (mut seen, mut broken) = (HashSet::new(), 0_usize);
         for root in done.roots.iter().filter(|root| seen.insert(**root)) {
-            let why = if request.no_pin {
-                None
+            let root = if request.no_pin {
+                self.pass_by(root)?
             } else {
-                self.unwhole(root)
+                self.keep_if_whole(root, request.name.clone())?
             };
-            let pinned = why.is_none() && !request.no_pin;
-            if pinned {
-                self.offer(*root)?;
-                self.keep(*root, request.name.clone())?;
-            } else if cid::check(root).is_ok() {
-                self.repo.cached().touch(root)?;
-            }
-            broken += usize::from(why.is_some());
-            let cid = *root;
-            speaker.item(Item::CarRoot(CarRoot { cid, pinned, why }))?;
+            broken += usize::from(root.why.is_some());
+            speaker.item(Item::Root(root))?;
         }
         let partial = |message: String, hint: &str| {
             Ok(Some(failure(FailureKind::Partial, message).with_hint(hint)))
@@ -164,14 +156,40 @@ impl Service {
                 format!("{count} blocks were left out: their hashes cannot be checked"),
                 "`store car ls` names them",
             ),
-            (broken, _) => partial(
-                format!(
-                    "{broken} of {} roots are not whole, and not pinned",
-                    seen.len()
-                ),
-                "their blocks are here; `store pin add CID` fetches the rest, `--no-pin` asks for no roots",
-            ),
+            (broken, _) => partial(not_whole(broken, seen.len()), NOT_WHOLE_HINT),
         }
+    }
+
+    /// A root that is not pinned stays as cache.
+    fn pass_by(&self, root: &Cid) -> Result<ImportedRoot, Failure> {
+        if cid::check(root).is_ok() {
+            self.repo.cached().touch(root)?;
+        }
+        Ok(ImportedRoot {
+            cid: *root,
+            pinned: false,
+            why: None,
+        })
+    }
+
+    /// Pins a root if all that is below it is here.
+    pub(super) fn keep_if_whole(
+        &self,
+        root: &Cid,
+        name: Option<String>,
+    ) -> Result<ImportedRoot, Failure> {
+        let why = self.unwhole(root);
+        if why.is_some() {
+            let root = self.pass_by(root)?;
+            return Ok(ImportedRoot { why, ..root });
+        }
+        self.offer(*root)?;
+        self.keep(*root, name)?;
+        Ok(ImportedRoot {
+            cid: *root,
+            pinned: true,
+            why: None,
+        })
     }
 
     /// Why a root cannot be pinned.
@@ -185,6 +203,15 @@ impl Service {
         }
     }
 }
+
+/// What is said of roots that are not whole.
+pub(super) fn not_whole(broken: usize, roots: usize) -> String {
+    format!("{broken} of {roots} roots are not whole, and not pinned")
+}
+
+/// What can be done about them.
+pub(super) const NOT_WHOLE_HINT: &str =
+    "their blocks are here as cache; `store pin add CID` fetches the rest";
 
 /// What all files together brought.
 #[derive(Default)]

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, Read};
+use std::os::fd::OwnedFd;
 
 use store::unixfs::Name;
 
@@ -32,6 +33,12 @@ pub(super) fn next(conversation: &mut Conversation) -> Result<Option<Passed>, Fa
             speaker: conversation.speaker().clone(),
         })),
         _ => Err(usage("something else was passed on than a file".into())),
+    }
+}
+
+impl From<Passed> for OwnedFd {
+    fn from(passed: Passed) -> Self {
+        passed.file.into()
     }
 }
 

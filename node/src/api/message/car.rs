@@ -15,7 +15,7 @@ pub enum CarRequest {
     /// Write one. Answered by data.
     Export(CarExport),
     /// Read the files that the client passes on, as [`Step::File`](super::Step::File)s. Answered by
-    /// [`Item::CarFile`](super::Item::CarFile)s and [`Item::CarRoot`](super::Item::CarRoot)s, also where it fails.
+    /// [`Item::CarFile`](super::Item::CarFile)s and [`Item::Root`](super::Item::Root)s, also where it fails.
     Import(CarImport),
 }
 
@@ -104,14 +104,14 @@ impl CarFile {
     }
 }
 
-/// A root of CAR files.
+/// A root of what was imported: of CAR files, or a pin of Kubo's.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct CarRoot {
+pub struct ImportedRoot {
     /// The root.
     #[serde(with = "text")]
     pub cid: Cid,
     /// Whether it is kept from now on.
     pub pinned: bool,
-    /// Why it is not, where it should have been.
+    /// Why it is not, where it should be.
     pub why: Option<String>,
 }

@@ -1,4 +1,4 @@
-//! Messages of `block` and `dag`.
+//! Messages of `block`, `dag` and `import-kubo`.
 
 use serde::{Deserialize, Serialize};
 use store::Cid;
@@ -63,4 +63,28 @@ pub struct DagsStat {
     pub shared_blocks: u64,
     /// Its bytes.
     pub shared_bytes: u64,
+}
+
+/// What was copied from Kubo.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KuboCopied {
+    /// Blocks that were copied.
+    pub blocks: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Blocks that were here already.
+    pub present: u64,
+    /// Blocks that were left out, since they are not what their names say.
+    pub refused: u64,
+    /// Lines of direct and indirect pins in the list: they are not taken over.
+    pub pins_passed_over: u64,
+}
+
+/// A block of Kubo's that was left out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KuboRefused {
+    /// Its file, from the top of Kubo's repo.
+    pub file: String,
+    /// Why.
+    pub why: String,
 }
