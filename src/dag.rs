@@ -1,11 +1,13 @@
 //! The Merkle DAG: nodes, links, and walks over them.
 
+pub mod diff;
 mod fetch;
 pub mod path;
 pub mod pb;
 pub mod source;
 pub mod walk;
 
+pub use diff::Diff;
 pub use fetch::fetch;
 pub(crate) use fetch::fetch_one;
 pub use source::{BlockSource, SourceError};

@@ -28,10 +28,12 @@ use self::live::{Live, Roots};
 use crate::blockstore::{Put, RocksStore, StoreError};
 use crate::cached::Cached;
 use crate::keep::Keep;
+use crate::pin::{self, Pins};
 
 /// Removes what nothing keeps.
 pub struct Collector {
     store: Arc<RocksStore>,
+    pins: Pins,
     keep: Keep,
     cached: Cached,
     /// One collection at a time; it guards no data.
@@ -89,9 +91,10 @@ impl std::fmt::Debug for Collector {
 
 impl Collector {
     /// For `store`, which asks it for room from now on.
-    pub(crate) fn start(store: &Arc<RocksStore>) -> Arc<Self> {
+    pub(crate) fn start(store: &Arc<RocksStore>, pins: Pins) -> Arc<Self> {
         let collector = Arc::new(Self {
             store: Arc::clone(store),
+            pins,
             keep: Keep::new(Arc::clone(store)),
             cached: Cached::new(Arc::clone(store)),
             running: Mutex::default(),
@@ -109,6 +112,11 @@ impl Collector {
     /// by [`Collector::reclaim`].
     pub fn collect(&self, collection: &Collection<'_>) -> Result<Collected, StoreError> {
         let _running = self.running();
+        if !collection.dry {
+            for pin in self.pins.expire(pin::now())? {
+                tracing::info!(root = %pin.root, name = pin.name, "a pin has expired");
+            }
+        }
         if collection.cache && !collection.dry {
             for cached in self.cached.oldest_first()? {
                 self.cached.forget(&cached.root)?;

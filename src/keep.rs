@@ -6,10 +6,12 @@
 //! 'd' | codec: varint | multihash                          a direct pin: this block
 //! 'h' | multihash of a node | first: u64 | count: u64      a hold: these children, and all below them
 //! 'k' | multihash | multihash of the node | first | count  a block on a hold's path, the node included
+//! 'e' | expiry: u64 | key of a pin                          a pin that expires then
 //! ```
 //!
 //! `u64`s are big-endian. What the values of pins mean is `pin`'s business. The value of a hold is its
-//! path: the CIDs from the root down to the node, each with its length before it; that of `k` is empty.
+//! path: the CIDs from the root down to the node, each with its length before it; those of `k` and `e` are
+//! empty.
 
 use std::sync::Arc;
 
@@ -20,6 +22,8 @@ use crate::cid::{self, Cid, Codec};
 pub(crate) const RECURSIVE: u8 = b'p';
 /// First byte of a direct pin's key.
 pub(crate) const DIRECT: u8 = b'd';
+/// First byte of the row that finds a pin by its expiry.
+pub(crate) const EXPIRY: u8 = b'e';
 const HOLD: u8 = b'h';
 const PATH: u8 = b'k';
 
@@ -83,10 +87,7 @@ impl Keep {
         let mut holds = Vec::new();
         self.store
             .table_scan(schema::KEEP, &[HOLD], &mut |key, value| {
-                holds.extend(extent(key).and_then(|(first, count)| {
-                    let path = path(value)?;
-                    Some(Hold { path, first, count })
-                }));
+                holds.extend(decode(key, value));
                 true
             })?;
         Ok(holds)
@@ -139,6 +140,44 @@ impl Keep {
         Ok(extents)
     }
 
+    /// Whether anything is held at all.
+    pub(crate) fn any_hold(&self) -> Result<bool, StoreError> {
+        let mut any = false;
+        self.store.table_scan(schema::KEEP, &[HOLD], &mut |_, _| {
+            any = true;
+            false
+        })?;
+        Ok(any)
+    }
+
+    /// The holds of children of this node.
+    pub(crate) fn holds_at(&self, node: &[u8]) -> Result<Vec<Hold>, StoreError> {
+        let mut holds = Vec::new();
+        self.store
+            .table_scan(schema::KEEP, &prefixed(HOLD, node), &mut |key, value| {
+                holds.extend(decode(key, value));
+                true
+            })?;
+        Ok(holds)
+    }
+
+    /// The holds on whose paths this block is.
+    pub(crate) fn holds_through(&self, block: &[u8]) -> Result<Vec<Hold>, StoreError> {
+        let prefix = prefixed(PATH, block);
+        let mut keys = Vec::new();
+        self.store
+            .table_scan(schema::KEEP, &prefix, &mut |key, _| {
+                keys.push(prefixed(HOLD, &key[prefix.len()..]));
+                true
+            })?;
+        let mut holds = Vec::new();
+        for key in keys {
+            let value = self.store.table_get(schema::KEEP, &key)?;
+            holds.extend(value.and_then(|value| decode(&key, &value)));
+        }
+        Ok(holds)
+    }
+
     fn is_any(&self, kind: u8, key: &[u8]) -> Result<bool, StoreError> {
         for codec in [Codec::DagPb, Codec::Raw] {
             let key = pin_key(kind, codec.code(), key);
@@ -162,6 +201,20 @@ pub(crate) fn pin_key(kind: u8, codec: u64, multihash: &[u8]) -> Vec<u8> {
 
 fn prefixed(kind: u8, rest: &[u8]) -> Vec<u8> {
     [&[kind], rest].concat()
+}
+
+impl Hold {
+    /// What tells it from others: the key of its row.
+    pub(crate) fn key(&self) -> Vec<u8> {
+        rows(self, false).map_or_else(Vec::new, |mut rows| rows.swap_remove(0).0)
+    }
+}
+
+/// The hold of a row that begins with [`HOLD`].
+fn decode(key: &[u8], value: &[u8]) -> Option<Hold> {
+    let (first, count) = extent(key)?;
+    let path = path(value)?;
+    Some(Hold { path, first, count })
 }
 
 /// What a hold writes, itself first; or, where it is not `there`, what its end deletes.

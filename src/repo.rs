@@ -176,7 +176,7 @@ impl Repo {
         }
         blocks.set_quota(quota);
         let pins = Pins::new(Arc::clone(&blocks));
-        let collector = Collector::start(&blocks);
+        let collector = Collector::start(&blocks, pins.clone());
         Ok(Self {
             path,
             blocks,

@@ -4,6 +4,7 @@ mod car;
 mod cid;
 mod content;
 mod described;
+mod pin;
 mod plumbing;
 mod shape;
 mod swarm;
@@ -17,8 +18,9 @@ pub(crate) use car::{Car, CarExport, CarImport, CarLs, ImportKubo};
 pub(crate) use cid::{CidFormat, CidVerb};
 pub(crate) use content::{Add, Cat, Get, Ls, Share, Wait};
 pub(crate) use plumbing::{
-    Block, BlockGet, BlockPut, Completions, Config, Dag, DagGet, DagStat, Gc, Man, Pin, Repo,
+    Block, BlockGet, BlockPut, Completions, Config, Dag, DagGet, DagStat, Gc, Man, Repo,
 };
+pub(crate) use pin::{Marks, Pin, PinType};
 pub(crate) use swarm::{Connect, Network, Providers, Run};
 
 /// A content store without a centre: what goes in has the CID that IPFS gives it, and whoever has the
@@ -111,6 +113,7 @@ impl Command {
             Self::Cat(args) => args.network.settings(),
             Self::Ls(args) => args.network.settings(),
             Self::Pin(Pin::Add(args)) => args.network.settings(),
+            Self::Pin(Pin::Update(args)) => args.network.settings(),
             Self::Providers(args) => args.network.settings(),
             Self::Car(Car::Export(args)) => args.network.settings(),
             Self::Block(Block::Get(args)) => args.network.settings(),

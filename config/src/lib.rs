@@ -23,7 +23,7 @@ pub use multiaddr::Multiaddr;
 pub use network::{InvalidName, Network, NetworkName};
 pub use paths::{CONFIG_FILE, NoHome, PATH_VARIABLE, repo_path};
 pub use storage::{Quota, Storage};
-pub use units::{ByteSize, Duration, InvalidUnit};
+pub use units::{ByteSize, Date, Duration, InvalidUnit};
 
 /// The commented default file; a test holds it to [`Config::default`].
 pub const DEFAULT_FILE: &str = include_str!("../store.toml");

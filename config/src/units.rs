@@ -13,7 +13,11 @@ pub struct ByteSize(pub u64);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Duration(pub std::time::Duration);
 
-/// Not a size, or not a duration.
+/// A moment, in whole seconds since 1970; `2030-01-31T12:00:00Z` (RFC 3339, UTC).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Date(pub u64);
+
+/// Not a size, a duration or a date.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("`{text}` is no {what}; expected something like {example}")]
 pub struct InvalidUnit {
@@ -81,6 +85,22 @@ impl FromStr for Duration {
                 text: text.into(),
                 what: "duration",
                 example: "`30s`, `5m` or `12h`",
+            })
+    }
+}
+
+impl FromStr for Date {
+    type Err = InvalidUnit;
+
+    fn from_str(text: &str) -> Result<Self, InvalidUnit> {
+        let time = humantime::parse_rfc3339_weak(text.trim()).ok();
+        let since = time.and_then(|time| time.duration_since(std::time::UNIX_EPOCH).ok());
+        since
+            .map(|since| Self(since.as_secs()))
+            .ok_or_else(|| InvalidUnit {
+                text: text.into(),
+                what: "time",
+                example: "`2030-01-31T12:00:00Z`",
             })
     }
 }
@@ -182,6 +202,12 @@ mod tests {
         );
         assert!("5".parse::<Duration>().is_err(), "five what?");
         assert!("lots".parse::<ByteSize>().is_err());
+        for text in ["2030-01-31T12:00:00Z", "2030-01-31 12:00:00"] {
+            assert_eq!(text.parse(), Ok(Date(1_896_091_200)), "{text}");
+        }
+        for text in ["2030-13-01T00:00:00Z", "1950-01-01T00:00:00Z", "tomorrow"] {
+            assert!(text.parse::<Date>().is_err(), "{text}");
+        }
     }
 
     #[test]

@@ -43,13 +43,11 @@ pub(crate) struct Discovery {
 
 /// The roots that this repo provides: its pins, and what else it was told to. Blocking.
 pub(crate) fn load_roots(repo: &Repo) -> Result<Vec<RecordKey>, StoreError> {
-    let mut roots: Vec<_> = repo
-        .pins()
-        .list()?
-        .iter()
-        .map(|pin| key_of(&pin.root))
-        .take(MAX_ROOTS)
-        .collect();
+    let mut roots = Vec::new();
+    repo.pins().for_each(&mut |pin| {
+        roots.push(key_of(&pin.root));
+        roots.len() < MAX_ROOTS
+    })?;
     repo.records(Family::Roots).for_each(&mut |key, _| {
         if let Ok(root) = ::store::cid::from_bytes(key) {
             roots.push(key_of(&root));

@@ -147,6 +147,19 @@ impl Walk {
         self.replace(at, links)
     }
 
+    /// Never wants this block, nor what is below it for its sake, unless it is wanted already. Where no
+    /// more can be remembered nothing changes.
+    pub(crate) fn pass_by(&mut self, cid: &Cid) {
+        if let Some(id) = Id::of(cid).filter(|_| self.seen.len() < self.visited_max) {
+            self.seen.entry(id).or_insert(true);
+        }
+    }
+
+    /// Whether this block has been wanted before, or passed by.
+    pub(crate) fn has_met(&self, cid: &Cid) -> bool {
+        Id::of(cid).is_some_and(|id| self.seen.contains_key(&id))
+    }
+
     /// Where a block is pending. The search begins at the next one: blocks come about in the order
     /// in which they are wanted.
     fn find(&self, cid: &Cid) -> Result<usize, DagError> {

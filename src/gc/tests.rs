@@ -14,7 +14,7 @@ use crate::dag::Link;
 use crate::dag::pb::Node;
 use crate::dag::walk::missing;
 use crate::keep::Hold;
-use crate::pin::Pin;
+use crate::pin::{Expiry, Wanted};
 use crate::repo::{Repo, RepoOptions};
 use crate::unixfs::Name;
 use crate::{Block, blockstore::StoreError};
@@ -55,12 +55,7 @@ fn node(children: &[&Block]) -> Block {
 }
 
 fn pin(repo: &Repo, root: &Block) {
-    let pin = Pin {
-        root: *root.cid(),
-        name: None,
-        created: 1,
-    };
-    repo.pins().add(&pin).unwrap();
+    repo.pins().add(&Wanted::new(*root.cid(), 1)).unwrap();
 }
 
 fn put(repo: &Repo, blocks: &[&Block]) {
@@ -80,6 +75,25 @@ fn collect(repo: &Repo, cache: bool) -> Collected {
 
 fn has(repo: &Repo, block: &Block) -> bool {
     repo.blocks().has(block.cid()).unwrap()
+}
+
+#[test]
+fn what_was_pinned_until_now_is_cache() {
+    let (repo, _dir) = repo(None);
+    let (a, b) = (leaf(1, 100), leaf(2, 100));
+    put(&repo, &[&a, &b]);
+    for (block, time) in [(&a, 10), (&b, u64::MAX)] {
+        let wanted = Wanted {
+            expiry: Expiry::At(time),
+            ..Wanted::new(*block.cid(), 1)
+        };
+        repo.pins().add(&wanted).unwrap();
+    }
+    assert_eq!(collect(&repo, false).blocks, 0);
+    let cached = repo.cached().oldest_first().unwrap();
+    assert!(cached.len() == 1 && cached[0].root == *a.cid());
+    assert_eq!(collect(&repo, true).blocks, 1);
+    assert!(!has(&repo, &a) && has(&repo, &b));
 }
 
 #[test]

@@ -8,7 +8,7 @@ use tempfile::tempdir;
 use super::*;
 use crate::blockstore::Write;
 use crate::cid::{Codec, Version};
-use crate::pin::Pin;
+use crate::pin::{Pin, Wanted};
 use crate::{Block, Cid};
 
 fn open(path: &Path) -> Result<Repo, RepoError> {
@@ -179,24 +179,28 @@ fn the_key_is_for_the_owner_alone() {
 fn pins_come_back_with_their_names() {
     let dir = tempdir().unwrap();
     let repo = open(dir.path()).unwrap();
-    let pin = |name: Option<&str>, created| Pin {
-        root: *block("root").cid(),
+    let wanted = |name: Option<&str>, now| Wanted {
         name: name.map(Into::into),
-        created,
+        ..Wanted::new(*block("root").cid(), now)
     };
-    repo.pins().add(&pin(Some("mine"), 7)).unwrap();
+    let pin = |name: &str, created| Pin {
+        name: Some(name.into()),
+        ..Pin::new(*block("root").cid(), created)
+    };
+    repo.pins().add(&wanted(Some("mine"), 7)).unwrap();
     // Adding the same content again must not lose what the user called it.
-    repo.pins().add(&pin(None, 8)).unwrap();
+    repo.pins().add(&wanted(None, 8)).unwrap();
     drop(repo);
     let repo = open(dir.path()).unwrap();
-    assert_eq!(repo.pins().list().unwrap(), [pin(Some("mine"), 7)]);
-    repo.pins().add(&pin(Some(""), 9)).unwrap();
+    assert_eq!(repo.pins().list().unwrap(), [pin("mine", 7)]);
+    repo.pins().add(&wanted(Some(""), 9)).unwrap();
     assert_eq!(
         repo.pins().get(block("root").cid()).unwrap(),
-        Some(pin(Some(""), 7))
+        Some(pin("", 7))
     );
-    assert!(repo.pins().remove(block("root").cid()).unwrap());
-    assert!(!repo.pins().remove(block("root").cid()).unwrap());
+    let removed = repo.pins().remove(block("root").cid()).unwrap();
+    assert_eq!(removed, Some(pin("", 7)));
+    assert_eq!(repo.pins().remove(block("root").cid()).unwrap(), None);
     assert_eq!(repo.pins().list().unwrap(), []);
 }
 
@@ -206,19 +210,14 @@ fn both_versions_of_a_root_are_one_pin_but_raw_is_another() {
     let repo = open(dir.path()).unwrap();
     let cid = |version, codec| crate::cid::from_digest(version, codec, &[3; 32]);
     let add = |root: Cid| {
-        repo.pins()
-            .add(&Pin {
-                root,
-                name: None,
-                created: 1,
-            })
-            .unwrap();
+        repo.pins().add(&Wanted::new(root, 1)).unwrap();
     };
     add(cid(Version::V0, Codec::DagPb));
     add(cid(Version::V1, Codec::DagPb));
     add(cid(Version::V1, Codec::Raw));
     assert_eq!(repo.pins().list().unwrap().len(), 2);
-    assert!(repo.pins().remove(&cid(Version::V0, Codec::DagPb)).unwrap());
+    let removed = repo.pins().remove(&cid(Version::V0, Codec::DagPb)).unwrap();
+    assert!(removed.is_some());
     assert_eq!(
         repo.pins().list().unwrap()[0].root,
         cid(Version::V1, Codec::Raw)

@@ -10,7 +10,7 @@ use store::Block;
 use store::blockstore::{Blockstore, Write};
 use store::cid::{Codec, Version};
 use store::dag::{Link, pb};
-use store::pin::Pin;
+use store::pin::Wanted;
 use store::repo::{Repo, RepoOptions};
 
 /// Where the child finds its repo, and the number of its round.
@@ -133,10 +133,9 @@ fn add(repo: &Repo, add: &Add) {
     }
     if add.number % 3 != 1 {
         repo.pins()
-            .add(&Pin {
-                root,
+            .add(&Wanted {
                 name: Some(add.name()),
-                created: 1,
+                ..Wanted::new(root, 1)
             })
             .unwrap();
         println!("pinned {}", add.name());

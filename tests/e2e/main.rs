@@ -22,6 +22,8 @@ mod limits;
 mod mdns;
 mod million;
 mod references;
+mod pins;
+mod plumbing;
 mod resume;
 mod swarm;
 mod vectors;

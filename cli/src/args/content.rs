@@ -7,6 +7,7 @@ use store_config::{ByteSize, Duration};
 
 use super::described::Described;
 use super::shape::Shape;
+use super::pin::Marks;
 use super::swarm::Network;
 
 /// Add files and directories, and print their CIDs
@@ -53,14 +54,13 @@ pub(crate) struct Add {
     #[arg(long, visible_alias = "nocopy", conflicts_with = "only_hash")]
     pub(crate) no_copy: bool,
     /// Print the CIDs and store nothing
-    #[arg(short = 'n', long)]
+    #[arg(short = 'n', long, conflicts_with_all = ["name", "labels", "expire_in", "expire_at"])]
     pub(crate) only_hash: bool,
     /// Store without pinning: what is not pinned may be removed when space is needed
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["name", "labels", "expire_in", "expire_at"])]
     pub(crate) no_pin: bool,
-    /// A name for the pin, to find it again in `store pin ls`
-    #[arg(long, value_name = "TEXT", conflicts_with_all = ["no_pin", "only_hash"])]
-    pub(crate) name: Option<String>,
+    #[command(flatten)]
+    pub(crate) marks: Marks,
     /// Print the CID alone
     #[arg(
         short,

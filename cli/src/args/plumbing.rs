@@ -4,38 +4,6 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use super::content::Wait;
-use super::swarm::Network;
-
-/// What is kept
-#[derive(Debug, Subcommand)]
-pub(crate) enum Pin {
-    Add(PinAdd),
-    /// Keep it no longer
-    Rm {
-        /// The CID
-        #[arg(value_name = "CID")]
-        cid: String,
-    },
-    /// List the pins
-    Ls,
-}
-
-/// Fetch all of it, and keep it
-#[derive(Debug, Args)]
-pub(crate) struct PinAdd {
-    /// A CID, CID/path/in/it, or a link of `store share`
-    #[arg(value_name = "CID|LINK")]
-    pub(crate) target: String,
-    /// A name for the pin
-    #[arg(long, value_name = "TEXT")]
-    pub(crate) name: Option<String>,
-    #[command(flatten)]
-    pub(crate) wait: Wait,
-    #[command(flatten)]
-    pub(crate) network: Network,
-}
-
 /// What is on this machine
 #[derive(Debug, Subcommand)]
 pub(crate) enum Repo {

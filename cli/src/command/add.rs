@@ -47,9 +47,9 @@ pub(crate) fn run(args: Add, context: &mut Context) -> Result<(), Error> {
         empty_dirs: args.empty_dirs,
         only_hash: args.only_hash,
         no_pin: args.no_pin,
-        name: args.name,
         cache: !args.no_cache,
         no_copy: args.no_copy,
+        pin: super::pin::marks(&args.marks),
     });
     let mut conversation = Conversation::open(context, None, &request, "adding")?;
     let sender = conversation.take_sender();

@@ -9,6 +9,7 @@ mod add;
 mod land;
 mod car;
 mod plumbing;
+mod pin;
 mod storage;
 
 use std::fmt::Display;
@@ -27,6 +28,7 @@ pub use self::car::{CarExport, CarExportError, CarFile, CarImport, CarRequest, I
 pub use self::plumbing::{
     BlockPut, BlockRequest, DagRequest, DagStat, DagsStat, KuboCopied, KuboRefused,
 };
+pub use self::pin::{Holder, Pin, PinExpiry, PinFilter, PinMarks, PinRequest, PinType, Updated};
 pub use self::storage::{Collected, Gc, RepoStat, Usage};
 
 /// What a command asks for.
@@ -115,27 +117,6 @@ pub struct Ls {
 pub struct Share {
     /// `CID` or `CID/path/in/dir`.
     pub target: String,
-}
-
-/// What is kept.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum PinRequest {
-    /// Fetch what is missing, then keep the whole DAG. Answered by [`Item::Pin`].
-    Add {
-        /// What to keep.
-        content: Content,
-        /// A name for the pin.
-        name: Option<String>,
-    },
-    /// Keep it no longer. Answered by [`Item::Pin`], the pin that was.
-    Rm {
-        /// The root.
-        #[serde(with = "text")]
-        cid: Cid,
-    },
-    /// All pins. Answered by [`Item::Pin`]s.
-    Ls,
 }
 
 /// Who is there. All but [`SwarmRequest::Id`] need a network.
@@ -314,6 +295,10 @@ pub enum Item {
     Entry(DirEntry),
     /// A pin.
     Pin(Pin),
+    /// Why a block is kept.
+    Holder(Box<Holder>),
+    /// A pin in the place of another.
+    Updated(Box<Updated>),
     /// This node.
     Id(Id),
     /// A connected peer.
@@ -361,18 +346,6 @@ pub struct DirEntry {
     /// Permissions and time, where they are stored; only with [`Ls::resolve`].
     #[serde(flatten)]
     pub metadata: Metadata,
-}
-
-/// A pin.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Pin {
-    /// The root of what is kept.
-    #[serde(with = "text")]
-    pub cid: Cid,
-    /// Its name.
-    pub name: Option<String>,
-    /// When it was pinned, in seconds since 1970.
-    pub created: u64,
 }
 
 /// This node.
@@ -503,5 +476,30 @@ mod text {
         let text = String::deserialize(from)?;
         text.parse()
             .map_err(|error| D::Error::custom(format!("`{text}`: {error}")))
+    }
+}
+
+/// Lists of values that stand in JSON as their texts.
+mod texts {
+    use super::{Display, FromStr};
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    pub(super) fn serialize<S: Serializer>(
+        values: &[impl Display],
+        to: S,
+    ) -> Result<S::Ok, S::Error> {
+        to.collect_seq(values.iter().map(ToString::to_string))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>, T>(from: D) -> Result<Vec<T>, D::Error>
+    where
+        T: FromStr<Err: Display>,
+    {
+        let texts = Vec::<String>::deserialize(from)?;
+        let parse = |text: &String| {
+            text.parse()
+                .map_err(|error| D::Error::custom(format!("`{text}`: {error}")))
+        };
+        texts.iter().map(parse).collect()
     }
 }

@@ -66,7 +66,7 @@ impl Service {
                 self.repo.cached().touch(&added.cid)?;
                 self.repo.blocks().commit()?;
             } else if !options.only_hash {
-                self.keep(added.cid, options.name.clone())?;
+                self.keep(added.cid, &options.pin)?;
             }
             speaker.item(Item::Added(answer(added, log.bytes_read())))?;
         }

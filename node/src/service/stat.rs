@@ -43,7 +43,7 @@ impl Service {
             quota: self.repo.blocks().quota(),
             disk: space.disk,
             amplification_permille: space.disk.saturating_mul(1000).checked_div(space.live),
-            pins: self.repo.pins().list()?.len() as u64,
+            pins: self.repo.pins().count()?,
             usage,
         })
     }

@@ -1,4 +1,5 @@
 mod network;
+mod pin;
 
 use std::fs::File;
 use std::io::{Seek, SeekFrom, Write};
@@ -12,8 +13,8 @@ use store::unixfs::{Name, Piece};
 use super::*;
 use crate::api::client::{Client, ClientError};
 use crate::api::message::{
-    AddOptions, Added, Cat, Content, Event, FailureKind, Item, Kind, Ls, Pin, PinRequest, Shape,
-    StatRequest, Step,
+    AddOptions, Added, Cat, Content, Event, FailureKind, Item, Kind, Ls, Pin, PinFilter, PinMarks,
+    PinRequest, PinType, Shape, StatRequest, Step,
 };
 use crate::node::{Host, Reached, reach};
 
@@ -47,9 +48,12 @@ fn options() -> AddOptions {
         empty_dirs: true,
         only_hash: false,
         no_pin: false,
-        name: Some("test".into()),
         cache: true,
         no_copy: false,
+        pin: PinMarks {
+            name: Some("test".into()),
+            ..PinMarks::default()
+        },
     }
 }
 
@@ -120,14 +124,29 @@ fn failed(events: &[Event]) -> &Failure {
     }
 }
 
+fn all_pins() -> PinRequest {
+    PinRequest::Ls {
+        cids: Vec::new(),
+        filter: PinFilter::default(),
+        kind: PinType::All,
+    }
+}
+
 fn pins(host: &Host) -> Vec<Pin> {
-    let mut events = ask(host, &Request::Pin(PinRequest::Ls));
+    let mut events = ask(host, &Request::Pin(all_pins()));
     assert_eq!(events.pop(), Some(Event::Done));
     let pin = |event| match event {
         Event::Item(Item::Pin(pin)) => pin,
         other => panic!("no pin: {other:?}"),
     };
     events.into_iter().map(pin).collect()
+}
+
+fn rm(root: Cid) -> PinRequest {
+    PinRequest::Rm {
+        cids: vec![root],
+        filter: PinFilter::default(),
+    }
 }
 
 #[allow(clippy::cast_possible_truncation, reason = "less than 251")]
@@ -233,7 +252,7 @@ fn what_is_added_is_pinned_and_survives_the_host() {
         ask(&second, &Request::Get(content(root.to_string()))).last(),
         Some(Event::Done)
     ));
-    let events = ask(&second, &Request::Pin(PinRequest::Rm { cid: root }));
+    let events = ask(&second, &Request::Pin(rm(root)));
     assert!(
         matches!(events[..], [Event::Item(Item::Pin(_)), Event::Done]),
         "{events:?}"
@@ -241,7 +260,8 @@ fn what_is_added_is_pinned_and_survives_the_host() {
     assert_eq!(pins(&second), []);
     let add = PinRequest::Add {
         content: content(root.to_string()),
-        name: None,
+        direct: false,
+        marks: PinMarks::default(),
     };
     ask(&second, &Request::Pin(add));
     assert_eq!(pins(&second).len(), 1);

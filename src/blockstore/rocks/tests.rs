@@ -13,7 +13,7 @@ use tempfile::{TempDir, tempdir};
 
 use super::*;
 use crate::cid::Version;
-use crate::pin::{Pin, Pins};
+use crate::pin::{Pins, Wanted};
 
 const OPTIONS: StoreOptions = StoreOptions { low_memory: true };
 
@@ -104,12 +104,7 @@ fn a_pin_never_outlives_its_blocks_even_without_a_commit() {
         .put_many(std::slice::from_ref(&root), Write::Bulk)
         .unwrap();
     let pins = Pins::new(Arc::clone(&store));
-    pins.add(&Pin {
-        root: *root.cid(),
-        name: None,
-        created: 1,
-    })
-    .unwrap();
+    pins.add(&Wanted::new(*root.cid(), 1)).unwrap();
     let copy = crashed(dir.path());
     let after = Arc::new(open(copy.path()));
     assert_eq!(Pins::new(Arc::clone(&after)).list().unwrap().len(), 1);

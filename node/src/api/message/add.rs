@@ -9,7 +9,7 @@ use store::unixfs::data::Metadata;
 use store::unixfs::origin::Identity;
 
 pub use self::shape::{Shape, ShapeError};
-use super::{Kind, text};
+use super::{Kind, PinMarks, text};
 
 /// How to add.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,8 +31,8 @@ pub struct AddOptions {
     pub only_hash: bool,
     /// Store without pinning: what is not pinned may be removed.
     pub no_pin: bool,
-    /// A name for the pins.
-    pub name: Option<String>,
+    /// What is said of the pins. Where nothing is said of their end, they are kept for good.
+    pub pin: PinMarks,
     /// Take what was added before and has not changed as it is, without reading it.
     pub cache: bool,
     /// Leave the bytes where they are: the leaves stay in the files. Only for raw leaves of files whose

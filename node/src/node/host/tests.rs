@@ -1,5 +1,5 @@
 use super::*;
-use crate::api::message::{Event, Item, PinRequest, Request, StatRequest};
+use crate::api::message::{Event, Item, PinFilter, PinRequest, Request, StatRequest};
 
 const LONG: Duration = Duration::from_secs(30);
 
@@ -54,7 +54,11 @@ fn a_pin_that_is_not_there_is_not_found() {
     let host = Host::start(Config::default(), repo).unwrap();
     let cid = store::cid::parse("bafkqabtimvwgy3yk").unwrap();
     let mut client = host.client().unwrap();
-    client.send(&Request::Pin(PinRequest::Rm { cid })).unwrap();
+    let rm = PinRequest::Rm {
+        cids: vec![cid],
+        filter: PinFilter::default(),
+    };
+    client.send(&Request::Pin(rm)).unwrap();
     let Some(Event::Failed(failure)) = client.next().unwrap() else {
         panic!("removed")
     };

@@ -119,7 +119,8 @@ fn a_part_of_a_remote_file_is_read_and_a_pin_fetches_the_rest() {
     assert!(part < 10, "{part} blocks for ten bytes");
     let pin = PinRequest::Add {
         content: at(&root.to_string(), &node),
-        name: None,
+        direct: false,
+        marks: PinMarks::default(),
     };
     let events = ask(&host, &Request::Pin(pin));
     assert!(
