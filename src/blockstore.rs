@@ -16,7 +16,9 @@ use bytes::Bytes;
 
 pub use memory::MemoryStore;
 #[cfg(feature = "rocksdb")]
-pub use rocks::{Change, Lease, RocksStore, StoreOptions};
+pub(crate) use rocks::rows;
+#[cfg(feature = "rocksdb")]
+pub use rocks::{Change, Lease, RocksStore, StoreOptions, Upgrade};
 
 use crate::block::Block;
 use crate::cid::{Cid, CidError, Key};
@@ -130,6 +132,12 @@ pub enum StoreError {
     #[error("cannot refer to a file: {reason}")]
     Reference {
         /// Why.
+        reason: String,
+    },
+    /// The database's files are not what was written.
+    #[error("the block database is damaged: {reason}")]
+    Damaged {
+        /// What it said.
         reason: String,
     },
     /// The database failed.

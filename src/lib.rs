@@ -3,6 +3,7 @@
 
 #[cfg(feature = "rocksdb")]
 pub mod adds;
+pub mod backup;
 pub mod block;
 pub mod blockstore;
 #[cfg(feature = "rocksdb")]
@@ -23,6 +24,8 @@ pub mod pin;
 pub mod records;
 #[cfg(feature = "rocksdb")]
 pub mod repo;
+#[cfg(feature = "rocksdb")]
+pub mod scrub;
 pub mod unixfs;
 pub mod wire;
 

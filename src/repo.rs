@@ -11,28 +11,36 @@
 //!
 //! Invariant: one process at a time has it open. docs/storage.md has the details.
 
+mod check;
 pub mod format;
 mod lock;
-mod write;
+mod migrate;
+pub(crate) mod write;
 
 use std::fs;
 use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use crate::adds::{Adds, Shape};
-use crate::blockstore::{Blockstore, Lease, RocksStore, StoreError, StoreOptions};
+use crate::blockstore::{Blockstore, Lease, RocksStore, StoreError, StoreOptions, Upgrade};
 use crate::cached::Cached;
+use crate::cid::Key;
 use crate::gc::Collector;
 use crate::keep::Keep;
 use crate::pin::Pins;
 use crate::records::{Family, Records};
 use crate::unixfs::origin;
 
+pub use self::check::Checked;
 use self::format::State;
 use self::lock::Lock;
+pub use self::migrate::{Migration, migrate};
+
+/// Where a backup links the database's files while it copies them.
+pub(crate) const CHECKPOINT: &str = ".checkpoint";
 
 /// How to open a repo.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -76,6 +84,12 @@ pub enum RepoError {
     #[error("`{}` is damaged: it should hold one number; restore it from a backup", .path.display())]
     Format {
         /// The file.
+        path: PathBuf,
+    },
+    /// Nothing is there.
+    #[error("there is no repo in `{}`", .path.display())]
+    Missing {
+        /// The directory.
         path: PathBuf,
     },
     /// A directory with other things in it.
@@ -126,6 +140,10 @@ pub struct Repo {
     blocks: Arc<RocksStore>,
     pins: Pins,
     collector: Arc<Collector>,
+    /// What this opening brought forward.
+    upgrade: Option<Upgrade>,
+    /// Held while a backup is made.
+    pub(crate) backing: Mutex<()>,
     /// Last, so that it is given back after the database is closed.
     _lock: Lock,
 }
@@ -169,10 +187,18 @@ impl Repo {
                 .map_err(RepoError::io("protect", &path))?;
             format::finish(&path)?;
         }
+        let mut upgrade = None;
         if state == State::Older {
             tracing::info!(path = %path.display(), "the repo is brought to the newest format");
-            blocks.upgrade_to_2(false).map_err(store)?;
+            upgrade = Some(blocks.upgrade_to_2(false).map_err(store)?);
             format::finish(&path)?;
+        }
+        // Of a backup that a crash cut off: it would keep the room of what is removed.
+        match fs::remove_dir_all(path.join(CHECKPOINT)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                tracing::warn!(%error, "cannot remove what a backup has left");
+            }
+            _ => {}
         }
         blocks.set_quota(quota);
         let pins = Pins::new(Arc::clone(&blocks));
@@ -182,6 +208,8 @@ impl Repo {
             blocks,
             pins,
             collector,
+            upgrade,
+            backing: Mutex::default(),
             _lock: lock,
         })
     }
@@ -233,6 +261,18 @@ impl Repo {
     #[must_use]
     pub const fn pins(&self) -> &Pins {
         &self.pins
+    }
+
+    /// Makes anew what follows from a block's bytes: its index entry, its links, who links to it. Of a
+    /// block whose bytes are not right, and that the index does not know, all is removed. Whether
+    /// anything was done.
+    pub fn mend(&self, key: &Key) -> Result<bool, StoreError> {
+        self.blocks.mend(key.as_bytes())
+    }
+
+    /// Removes a block whose bytes cannot be had, unless they can. Whether it was removed.
+    pub fn forget(&self, key: &Key) -> Result<bool, StoreError> {
+        self.blocks.forget(key)
     }
 
     /// One of the tables.

@@ -1,6 +1,7 @@
 //! What can be typed, exactly; the meaning is in `command`. One struct for each verb, in `args/`.
 
 mod car;
+mod care;
 mod cid;
 mod content;
 mod described;
@@ -15,12 +16,13 @@ use clap::{ArgAction, Parser, Subcommand};
 use store_config::Flag;
 
 pub(crate) use car::{Car, CarExport, CarImport, CarLs, ImportKubo};
+pub(crate) use care::{Backup, Restore, Verify};
 pub(crate) use cid::{CidFormat, CidVerb};
 pub(crate) use content::{Add, Cat, Get, Ls, Share, Wait};
+pub(crate) use pin::{Marks, Pin, PinType};
 pub(crate) use plumbing::{
     Block, BlockGet, BlockPut, Completions, Config, Dag, DagGet, DagStat, Gc, Man, Repo,
 };
-pub(crate) use pin::{Marks, Pin, PinType};
 pub(crate) use swarm::{Connect, Network, Providers, Run};
 
 /// A content store without a centre: what goes in has the CID that IPFS gives it, and whoever has the
@@ -92,6 +94,9 @@ pub(crate) enum Command {
     ImportKubo(ImportKubo),
     #[command(subcommand)]
     Cid(CidVerb),
+    Verify(Verify),
+    Backup(Backup),
+    Restore(Restore),
     /// Make the repo now; every command does so at its first use
     Init,
     #[command(subcommand)]
@@ -119,6 +124,7 @@ impl Command {
             Self::Block(Block::Get(args)) => args.network.settings(),
             Self::Dag(Dag::Get(args)) => args.network.settings(),
             Self::Dag(Dag::Stat(args)) => args.network.settings(),
+            Self::Verify(args) => args.network.settings(),
             Self::Run(args) => args.settings(),
             _ => Vec::new(),
         }

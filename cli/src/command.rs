@@ -3,6 +3,7 @@
 mod add;
 mod block;
 mod car;
+mod care;
 mod cat;
 mod cid;
 mod config;
@@ -15,6 +16,7 @@ mod ls;
 mod man;
 mod pass;
 mod pin;
+mod restore;
 mod run;
 mod share;
 mod stat;
@@ -29,7 +31,7 @@ impl Command {
     /// Runs the verb.
     pub(crate) fn run(self, context: &mut Context) -> Result<(), Error> {
         match self {
-            Self::Add(args) => add::run(args, context),
+            Self::Add(args) => add::run(&args, context),
             Self::Get(args) => get::run(&args, context),
             Self::Cat(args) => cat::run(&args, context),
             Self::Ls(args) => ls::run(&args, context),
@@ -42,6 +44,11 @@ impl Command {
             Self::Providers(args) => swarm::providers(&args, context),
             Self::Repo(Repo::Stat { quick }) => stat::repo(quick, context),
             Self::Gc(args) => gc::run(&args, context),
+            Self::Repo(Repo::Check { repair }) => care::check(repair, context),
+            Self::Repo(Repo::Migrate { dry_run }) => restore::migrate(dry_run, context),
+            Self::Verify(args) => care::verify(&args, context),
+            Self::Backup(args) => care::backup(&args, context),
+            Self::Restore(args) => restore::run(&args, context),
             Self::Block(Block::Stat { cid, local: _ }) => stat::block(&cid, context),
             Self::Block(Block::Get(args)) => block::get(&args, context),
             Self::Block(Block::Put(args)) => block::put(&args, context),

@@ -22,7 +22,7 @@ pub use metrics::{Metrics, MetricsAddress};
 pub use multiaddr::Multiaddr;
 pub use network::{InvalidName, Network, NetworkName};
 pub use paths::{CONFIG_FILE, NoHome, PATH_VARIABLE, repo_path};
-pub use storage::{Quota, Storage};
+pub use storage::{Quota, ScrubInterval, Storage};
 pub use units::{ByteSize, Date, Duration, InvalidUnit};
 
 /// The commented default file; a test holds it to [`Config::default`].

@@ -17,6 +17,7 @@ pub mod network;
 pub mod node;
 mod peers;
 mod requests;
+mod scrub;
 pub mod service;
 pub mod transport;
 mod upkeep;

@@ -21,6 +21,7 @@ pub(crate) use self::joining::Joining;
 use crate::identity::IdentityError;
 use crate::metrics::http;
 use crate::network::{NetworkError, Role};
+use crate::scrub::Scrubber;
 use crate::service::Service;
 use crate::upkeep::Upkeep;
 
@@ -41,6 +42,7 @@ pub struct Node {
     joined: Arc<Joined>,
     metrics: Option<http::Server>,
     upkeep: Upkeep,
+    scrub: Option<Scrubber>,
     runtime: Runtime,
 }
 
@@ -98,14 +100,23 @@ impl Node {
             None => None,
         };
         let upkeep = Upkeep::start(Arc::clone(&repo)).map_err(NodeError::Threads)?;
+        let scrub = config.storage.scrub_interval.get();
+        let scrub = scrub.and_then(|every| Scrubber::start(&repo, every, joined.metrics()));
         let service = Service::with_node(Arc::clone(&repo), config, Arc::clone(&joined));
         // Last: a command that gets through finds everything running.
-        let host = Host::serve(repo, service)?;
+        let host = match Host::serve(repo, service) {
+            Ok(host) => host,
+            Err(error) => {
+                scrub.into_iter().for_each(Scrubber::stop);
+                return Err(error);
+            }
+        };
         Ok(Self {
             host,
             joined,
             metrics,
             upkeep,
+            scrub,
             runtime,
         })
     }
@@ -146,9 +157,11 @@ impl Node {
             joined,
             metrics,
             upkeep,
+            scrub,
             runtime,
         } = self;
         drop((metrics, upkeep));
+        scrub.into_iter().for_each(Scrubber::stop);
         let (repo, left) = host.stop_serving(COMMANDS_END);
         if left > 0 {
             tracing::info!(

@@ -7,12 +7,13 @@
 mod add;
 mod block;
 mod car;
+mod care;
 mod dag;
 mod failure;
 mod gc;
 mod get;
-mod land;
 mod kubo;
+mod land;
 mod passed;
 mod peers;
 mod pin;
@@ -20,6 +21,7 @@ mod share;
 mod source;
 mod stat;
 mod target;
+mod verify;
 
 use std::fmt;
 use std::sync::Arc;
@@ -88,6 +90,7 @@ impl Service {
             Request::Block(request) => self.block(&request, conversation),
             Request::Dag(request) => self.dag(&request, &speaker),
             Request::ImportKubo => self.import_kubo(conversation),
+            Request::Care(request) => self.care(request, &speaker),
         }
     }
 

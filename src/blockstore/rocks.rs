@@ -8,9 +8,11 @@ mod batch;
 mod durability;
 mod generation;
 mod lease;
+mod mend;
 mod options;
 mod quota;
 mod refs;
+pub(crate) mod rows;
 mod space;
 mod tables;
 mod upgrade;
@@ -26,10 +28,12 @@ pub(crate) use self::batch::Writer;
 use self::durability::{Durability, Pending};
 pub use self::lease::Lease;
 pub(crate) use self::lease::Leases;
+use self::options::LogLosses;
 pub use self::options::StoreOptions;
 use self::quota::MakeRoom;
 use self::refs::OpenFiles;
 pub use self::tables::Change;
+pub use self::upgrade::Upgrade;
 use super::schema::{self, BLOCKS, Children, Entry, INDEX, LINKS};
 use super::{Blockstore, FileId, Indexed, Put, StoreError, Totals, Write};
 use crate::block::Block;
@@ -72,7 +76,8 @@ impl RocksStore {
     }
 
     fn open_or(path: &Path, options: StoreOptions, create: bool) -> Result<Self, StoreError> {
-        let database = options::database(create).map_err(failed)?;
+        let losses = LogLosses::default();
+        let database = options::database(create, &losses).map_err(failed)?;
         let families = options::families(options);
         let (files, bytes) = logs(path);
         let db = DB::open_cf_descriptors(&database, path, families).map_err(failed)?;
@@ -96,6 +101,9 @@ impl RocksStore {
             generation,
             reserved: generation,
         };
+        if let Some(lost) = losses.take() {
+            store.note_log_loss(&lost)?;
+        }
         // Opening replays the log and leaves it where it is. Many small adds in a row, each in its
         // own process, pay for tables and blob files once in a while, not each time.
         if files > REPLAY_FILES_MAX || bytes > REPLAY_BYTES_MAX {
@@ -307,11 +315,21 @@ fn logs(path: &Path) -> (usize, u64) {
 /// An error of the whole database.
 fn failed(error: rocksdb::Error) -> StoreError {
     let reason = error.into_string();
+    // The kind is not kept by all of RocksDB's ways to an error.
     if reason.contains("No space left on device") || reason.contains("Disk quota exceeded") {
         StoreError::Full { reason }
+    } else if is_damage(&reason) {
+        StoreError::Damaged { reason }
     } else {
         StoreError::Database { reason }
     }
+}
+
+/// Whether RocksDB says that its files are not what it wrote: changed, or gone.
+fn is_damage(reason: &str) -> bool {
+    reason.starts_with("Corruption")
+        || reason.contains("No such file or directory")
+        || reason.contains("CURRENT file")
 }
 
 /// An error of reading one block.

@@ -39,6 +39,10 @@ pub(crate) const META: &str = "default";
 pub(crate) const TOTALS: &[u8] = b"totals";
 /// In [`META`]: the generation of blocks, a varint; see [`Entry::born`].
 pub(crate) const GENERATION: &[u8] = b"generation";
+/// In [`META`]: how far the scrub is ([`crate::scrub::ScrubState`]).
+pub(crate) const SCRUB: &[u8] = b"scrub";
+/// In [`META`]: what the log lost when the database was opened, as text, until somebody has looked.
+pub(crate) const LOG_LOSS: &[u8] = b"log-loss";
 
 /// The families that a block lives in: written in one batch, flushed together.
 pub(crate) const OF_BLOCKS: [&str; 6] = [BLOCKS, INDEX, LINKS, PARENTS, REFS, META];
@@ -241,6 +245,15 @@ pub(crate) fn refs_of(key: &[u8]) -> Vec<u8> {
     [b"b", key].concat()
 }
 
+/// The length of the multihash that `bytes` begin with; `None` where they do not.
+pub(crate) fn multihash_size(bytes: &[u8]) -> Option<usize> {
+    let mut rest = bytes;
+    take_varint(&mut rest)?;
+    let digest = usize::try_from(take_varint(&mut rest)?).ok()?;
+    let size = (bytes.len() - rest.len()).checked_add(digest)?;
+    (size <= bytes.len()).then_some(size)
+}
+
 /// The blocks that a node with these links holds: each once, and through identity CIDs, which are no
 /// blocks themselves, what the nodes in them link to.
 pub(crate) fn held(links: &[Link]) -> Vec<Vec<u8>> {
@@ -390,7 +403,7 @@ mod tests {
 
         #[test]
         fn garbage_is_refused_without_panic(bytes in prop::collection::vec(any::<u8>(), 0..64)) {
-            let _ = (Entry::decode(&bytes), decode_links(&bytes));
+            let _ = (Entry::decode(&bytes), decode_links(&bytes), multihash_size(&bytes));
         }
     }
 

@@ -69,7 +69,17 @@ pub(super) fn inspect(path: &Path) -> Result<State, RepoError> {
 
 /// Declares that everything is there.
 pub(super) fn finish(path: &Path) -> Result<(), RepoError> {
-    write::replace(&path.join(FILE), format!("{FORMAT}\n").as_bytes())
+    declare(path, FORMAT)
+}
+
+/// Declares that everything is there, as `format` has it.
+pub(crate) fn declare(path: &Path, format: u32) -> Result<(), RepoError> {
+    write::replace(&path.join(FILE), format!("{format}\n").as_bytes())
+}
+
+/// The format of the repo in the directory `path`; `None` where there is none.
+pub(super) fn number(path: &Path) -> Result<Option<u32>, RepoError> {
+    read(path)
 }
 
 fn read(path: &Path) -> Result<Option<u32>, RepoError> {

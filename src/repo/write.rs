@@ -9,7 +9,7 @@ use super::RepoError;
 
 /// Replaces a small file, readable by the owner alone: either the old or the new content is there,
 /// whatever happens, and the new one when it returns.
-pub(super) fn replace(path: &Path, content: &[u8]) -> Result<(), RepoError> {
+pub(crate) fn replace(path: &Path, content: &[u8]) -> Result<(), RepoError> {
     let name = path
         .file_name()
         .expect("a file in the repo has a name")
@@ -37,7 +37,7 @@ pub(super) fn replace(path: &Path, content: &[u8]) -> Result<(), RepoError> {
 }
 
 /// Makes the directory `path`, for the owner alone, and those above it that are missing.
-pub(super) fn create_dirs(path: &Path) -> Result<(), RepoError> {
+pub(crate) fn create_dirs(path: &Path) -> Result<(), RepoError> {
     if path.is_dir() {
         return Ok(());
     }

@@ -11,7 +11,7 @@ use store::cid::{Codec, Version};
 use store::dag::pb::Node;
 use store::dag::{BlockSource, Link, source::Local};
 use store::gc::Collection;
-use store::pin::Pin;
+use store::pin::Wanted;
 use store::repo::{Repo, RepoOptions};
 use store::unixfs::Name;
 use store::{Block, Cid};
@@ -60,12 +60,9 @@ fn root(file: &[Block]) -> Cid {
 }
 
 fn pin(repo: &Repo, root: Cid) {
-    let pin = Pin {
-        root,
-        name: None,
-        created: 0,
-    };
-    repo.pins().add(&pin).expect("it can be pinned");
+    repo.pins()
+        .add(&Wanted::new(root, 0))
+        .expect("it can be pinned");
 }
 
 /// How long each operation took.

@@ -14,6 +14,7 @@ mod support;
 
 mod again;
 mod car;
+mod care;
 mod errors;
 mod gc;
 mod hostile;
@@ -21,9 +22,9 @@ mod kill;
 mod limits;
 mod mdns;
 mod million;
-mod references;
 mod pins;
 mod plumbing;
+mod references;
 mod resume;
 mod swarm;
 mod vectors;

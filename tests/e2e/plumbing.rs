@@ -22,9 +22,14 @@ fn a_block_goes_in_and_out() {
         finish(&mut put)
     };
     let cid = put(&[]).text();
-    assert_eq!(cid, output(place.store("a").args(["add", "--quiet", "-n"]).arg(&file)));
+    assert_eq!(
+        cid,
+        output(place.store("a").args(["add", "--quiet", "-n"]).arg(&file))
+    );
     let mut piped = place.store("a");
-    piped.args(["block", "put"]).stdin(File::open(&file).unwrap());
+    piped
+        .args(["block", "put"])
+        .stdin(File::open(&file).unwrap());
     assert_eq!(output(&mut piped), cid);
     let got = finish(place.store("a").args(["block", "get", &cid]));
     fs::write(&out, got.stdout).unwrap();
@@ -35,12 +40,20 @@ fn a_block_goes_in_and_out() {
 
     let refused = put(&["--codec", "dag-pb"]);
     assert_eq!(refused.code(), 5);
-    assert!(refused.stderr.contains("not valid dag-pb"), "{}", refused.stderr);
+    assert!(
+        refused.stderr.contains("not valid dag-pb"),
+        "{}",
+        refused.stderr
+    );
     assert_eq!(put(&["--codec", "dag-cbor"]).code(), 2);
     write_noise(&file, 2, (2 << 20) + 1);
     let refused = put(&[]);
     assert_eq!(refused.code(), 2);
-    assert!(refused.stderr.contains("2097153 bytes"), "{}", refused.stderr);
+    assert!(
+        refused.stderr.contains("2097153 bytes"),
+        "{}",
+        refused.stderr
+    );
 }
 
 #[test]
@@ -56,20 +69,34 @@ fn dags_are_counted_together() {
     let (one, two) = (add(&one), add(&two));
     let stat = output(place.store("a").args(["dag", "stat", "--json", &one, &two]));
     let lines: Vec<Value> = stat.lines().map(json).collect();
-    assert_eq!((&lines[0]["cid"], &lines[0]["blocks"]), (&one.into(), &5.into()));
+    assert_eq!(
+        (&lines[0]["cid"], &lines[0]["blocks"]),
+        (&one.into(), &5.into())
+    );
     assert_eq!(lines[1]["blocks"], 6);
     let all = &lines[2];
-    assert_eq!((&all["total_blocks"], &all["unique_blocks"]), (&11.into(), &7.into()));
+    assert_eq!(
+        (&all["total_blocks"], &all["unique_blocks"]),
+        (&11.into(), &7.into())
+    );
     assert_eq!(all["shared_blocks"], 4);
     let repo = json(&output(place.store("a").args(["repo", "stat", "--json"])));
     assert_eq!(repo["bytes"], all["unique_bytes"]);
 
     let node = json(&output(place.store("a").args(["dag", "get", &two])));
-    let names: Vec<&str> =
-        node["Links"].as_array().unwrap().iter().map(|link| link["Name"].as_str().unwrap()).collect();
+    let names: Vec<&str> = node["Links"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|link| link["Name"].as_str().unwrap())
+        .collect();
     assert_eq!(names, ["common", "more"]);
     assert_eq!(node["Data"]["/"]["bytes"], "CAE");
-    let leaf = output(place.store("a").args(["dag", "get", &format!("{two}/more")]));
+    let leaf = output(
+        place
+            .store("a")
+            .args(["dag", "get", &format!("{two}/more")]),
+    );
     assert_eq!(leaf, r#"{"/":{"bytes":"bW9yZQ"}}"#);
 }
 
@@ -79,8 +106,14 @@ fn cids_are_taken_apart_without_a_repo() {
     let v0 = "QmUNLLsPACCz1vLxQVkXqqLX5R1X345qqfHbsf67hvA3Nn";
     let cid = |args: &[&str]| finish(place.store("none").arg("cid").args(args));
     let v1 = cid(&["format", "-v", "1", v0]).text();
-    assert_eq!(v1, "bafybeiczsscdsbs7ffqz55asqdf3smv6klcw3gofszvwlyarci47bgf354");
-    assert_eq!(cid(&["format", "-f", "%P", &v1]).text(), "cidv1-dag-pb-sha2-256-32");
+    assert_eq!(
+        v1,
+        "bafybeiczsscdsbs7ffqz55asqdf3smv6klcw3gofszvwlyarci47bgf354"
+    );
+    assert_eq!(
+        cid(&["format", "-f", "%P", &v1]).text(),
+        "cidv1-dag-pb-sha2-256-32"
+    );
     assert_eq!(cid(&["format", "-v", "0", &v1]).text(), v0);
     let base36 = cid(&["format", "-b", "base36", &v1]).text();
     assert!(base36.starts_with('k'));
@@ -88,7 +121,11 @@ fn cids_are_taken_apart_without_a_repo() {
     let inspected = json(&cid(&["inspect", "--json", "bafkqabtimvwgy3yk"]).text());
     assert_eq!(inspected["hash"]["name"], "identity");
     assert_eq!(inspected["content"], "68656c6c6f0a");
-    for bad in [&["inspect", "hello"][..], &["format", "-v", "1", "-b", "base99", v0], &["format", "-b", "f", v0]] {
+    for bad in [
+        &["inspect", "hello"][..],
+        &["format", "-v", "1", "-b", "base99", v0],
+        &["format", "-b", "f", v0],
+    ] {
         assert_eq!(cid(bad).code(), 2, "{bad:?}");
     }
     assert!(!place.path("none").exists());
@@ -98,7 +135,11 @@ fn cids_are_taken_apart_without_a_repo() {
 fn kubo(place: &Place, car: &Path) -> std::path::PathBuf {
     let (repo, car) = (place.path("kubo"), File::open(car).unwrap());
     fs::create_dir_all(repo.join("blocks")).unwrap();
-    fs::write(repo.join("blocks/SHARDING"), "/repo/flatfs/shard/v1/next-to-last/2\n").unwrap();
+    fs::write(
+        repo.join("blocks/SHARDING"),
+        "/repo/flatfs/shard/v1/next-to-last/2\n",
+    )
+    .unwrap();
     File::create(repo.join("repo.lock")).unwrap();
     let mut reader = store::car::Reader::open(car).unwrap();
     while let Some(section) = reader.next().unwrap() {
@@ -117,9 +158,19 @@ fn a_stopped_kubo_moves_in() {
     fs::create_dir(&tree).unwrap();
     fs::write(tree.join("hello"), "hello\n").unwrap();
     write_noise(&tree.join("noise"), 7, 3_000_000);
-    let cid = output(place.store("a").args(["add", "--quiet", "--profile", "unixfs-v0-2015"]).arg(&tree));
+    let cid = output(
+        place
+            .store("a")
+            .args(["add", "--quiet", "--profile", "unixfs-v0-2015"])
+            .arg(&tree),
+    );
     let car = place.path("tree.car");
-    output(place.store("a").args(["car", "export", &cid, "-o"]).arg(&car));
+    output(
+        place
+            .store("a")
+            .args(["car", "export", &cid, "-o"])
+            .arg(&car),
+    );
     let repo = kubo(&place, &car);
     let pins = place.path("pins");
     fs::write(&pins, format!("{cid} recursive my tree\n")).unwrap();
@@ -132,13 +183,24 @@ fn a_stopped_kubo_moves_in() {
     let lines: Vec<Value> = import(&with_pins).text().lines().map(json).collect();
     let blocks = lines[0]["blocks"].as_u64().unwrap();
     assert!(blocks > 12, "{lines:?}");
-    assert_eq!((&lines[1]["cid"], &lines[1]["pinned"]), (&Value::from(&*cid), &true.into()));
+    assert_eq!(
+        (&lines[1]["cid"], &lines[1]["pinned"]),
+        (&Value::from(&*cid), &true.into())
+    );
     assert!(output(place.store("b").args(["pin", "ls"])).contains("my tree"));
-    output(place.store("b").args(["get", &cid, "-o"]).arg(place.path("got")));
+    output(
+        place
+            .store("b")
+            .args(["get", &cid, "-o"])
+            .arg(place.path("got")),
+    );
     same(&tree, &place.path("got"));
     // Again: nothing is copied, nothing is read.
     let again = json(import(&with_pins).text().lines().next().unwrap());
-    assert_eq!((&again["blocks"], &again["present"]), (&0.into(), &blocks.into()));
+    assert_eq!(
+        (&again["blocks"], &again["present"]),
+        (&0.into(), &blocks.into())
+    );
 
     // A daemon that runs.
     let lock = repo.join("repo.lock");
@@ -168,9 +230,19 @@ fn a_stopped_kubo_moves_in() {
 #[test]
 fn a_rotten_block_of_kubo_is_named() {
     let place = Place::new();
-    let cid = output(place.store("a").args(["add", "--quiet"]).arg(place.file("file", 8, 3_000_000)));
+    let cid = output(
+        place
+            .store("a")
+            .args(["add", "--quiet"])
+            .arg(place.file("file", 8, 3_000_000)),
+    );
     let car = place.path("file.car");
-    output(place.store("a").args(["car", "export", &cid, "-o"]).arg(&car));
+    output(
+        place
+            .store("a")
+            .args(["car", "export", &cid, "-o"])
+            .arg(&car),
+    );
     let repo = kubo(&place, &car);
     // The first large one is a leaf.
     let mut rotten = None;
@@ -188,10 +260,19 @@ fn a_rotten_block_of_kubo_is_named() {
     let pins = place.path("pins");
     fs::write(&pins, format!("{cid}\n")).unwrap();
     let mut import = place.store("b");
-    let found = finish(import.arg("import-kubo").arg(&repo).arg("--pins").arg(&pins));
+    let found = finish(
+        import
+            .arg("import-kubo")
+            .arg(&repo)
+            .arg("--pins")
+            .arg(&pins),
+    );
     assert_eq!(found.code(), 6);
     let printed = String::from_utf8_lossy(&found.stdout).into_owned();
-    assert!(printed.contains(rotten.file_name().unwrap().to_str().unwrap()), "{printed}");
+    assert!(
+        printed.contains(rotten.file_name().unwrap().to_str().unwrap()),
+        "{printed}"
+    );
     assert!(printed.contains("1 left out"), "{printed}");
     assert!(printed.contains(&format!("{cid}  not pinned")), "{printed}");
 }

@@ -6,8 +6,8 @@ use clap::Args;
 use store_config::{ByteSize, Duration};
 
 use super::described::Described;
-use super::shape::Shape;
 use super::pin::Marks;
+use super::shape::Shape;
 use super::swarm::Network;
 
 /// Add files and directories, and print their CIDs

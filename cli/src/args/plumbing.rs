@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
+use super::{Network, Wait};
+
 /// What is on this machine
 #[derive(Debug, Subcommand)]
 pub(crate) enum Repo {
@@ -12,6 +14,18 @@ pub(crate) enum Repo {
         /// Leave out what keeps it: no walk over all blocks
         #[arg(long)]
         quick: bool,
+    },
+    /// Check that its tables agree, after a crash or when in doubt; reads no block
+    Check {
+        /// Mend what can be made anew
+        #[arg(long)]
+        repair: bool,
+    },
+    /// Bring it to the newest format, as every command does that opens it
+    Migrate {
+        /// Only say what that would do; nothing changes
+        #[arg(long)]
+        dry_run: bool,
     },
 }
 

@@ -24,9 +24,9 @@ use crate::context::Context;
 use crate::exit::{Error, one_line};
 use crate::progress::Total;
 
-pub(crate) fn run(args: Add, context: &mut Context) -> Result<(), Error> {
-    let shape = shape(&args)?;
-    let input = input(&args)?;
+pub(crate) fn run(args: &Add, context: &mut Context) -> Result<(), Error> {
+    let shape = shape(args)?;
+    let input = input(args)?;
     if args.no_copy && !matches!(input, Input::Paths(_)) {
         return Err(Error::Usage {
             message: "`--no-copy` cannot leave standard input where it is: name a file".into(),

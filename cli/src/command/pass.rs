@@ -8,8 +8,6 @@ use std::path::PathBuf;
 use std::sync::mpsc::sync_channel;
 use std::thread;
 
-use store::unixfs::Name;
-use store::unixfs::data::Metadata;
 use store_node::api::client::{ClientError, Sender};
 use store_node::api::message::{Item, Request, Step};
 
@@ -104,10 +102,10 @@ fn send(mut sender: Sender, input: From, total: &Total) -> Result<(), Error> {
     let sent = match input {
         From::Stdin(Input::File(file)) => {
             total.set(file.metadata().map_or(0, |meta| meta.len()));
-            sender.send_step(&step("", None), Some(file.as_fd()))
+            sender.send_step(&Step::file(""), Some(file.as_fd()))
         }
         From::Stdin(Input::Stdin { near, far }) => {
-            match pass_on(&mut sender, &step("", None), near, far) {
+            match pass_on(&mut sender, &Step::file(""), near, far) {
                 Ok(sent) => sent,
                 Err(error) => {
                     let error = Error::io("read standard input")(error);
@@ -128,7 +126,7 @@ fn send(mut sender: Sender, input: From, total: &Total) -> Result<(), Error> {
                     }
                 };
                 let (Path::File(name) | Path::Directory(name)) = path;
-                let step = step(name.into_os_string(), size);
+                let step = Step::file(name.into_os_string());
                 sent = sender.send_step(&step, Some(file.as_fd()));
                 if sent.is_err() {
                     break;
@@ -145,14 +143,6 @@ fn send(mut sender: Sender, input: From, total: &Total) -> Result<(), Error> {
             sender.close();
             Err(error.into())
         }
-    }
-}
-
-fn step(name: impl Into<std::ffi::OsString>, size: Option<u64>) -> Step {
-    Step::File {
-        name: Name::from(name.into()),
-        metadata: Metadata::NONE,
-        size,
     }
 }
 

@@ -6,10 +6,11 @@
 //! error that says so.
 
 mod add;
-mod land;
 mod car;
-mod plumbing;
+mod care;
+mod land;
 mod pin;
+mod plumbing;
 mod storage;
 
 use std::fmt::Display;
@@ -23,12 +24,15 @@ use store::unixfs::data::{self, Metadata};
 use store::unixfs::{Name, Piece};
 
 pub use self::add::{AddOptions, Added, Shape, ShapeError, Skipped, Step};
-pub use self::land::{Land, LandFile, LandStep};
 pub use self::car::{CarExport, CarExportError, CarFile, CarImport, CarRequest, ImportedRoot};
+pub use self::care::{
+    Backup, CareItem, CareRequest, Found as CareFound, Hit, ScrubStatus, Verified, Verify,
+};
+pub use self::land::{Land, LandFile, LandStep};
+pub use self::pin::{Holder, Pin, PinExpiry, PinFilter, PinMarks, PinRequest, PinType, Updated};
 pub use self::plumbing::{
     BlockPut, BlockRequest, DagRequest, DagStat, DagsStat, KuboCopied, KuboRefused,
 };
-pub use self::pin::{Holder, Pin, PinExpiry, PinFilter, PinMarks, PinRequest, PinType, Updated};
 pub use self::storage::{Collected, Gc, RepoStat, Usage};
 
 /// What a command asks for.
@@ -55,6 +59,8 @@ pub enum Request {
     Stat(StatRequest),
     /// Remove what nothing keeps.
     Gc(Gc),
+    /// Take care of it.
+    Care(CareRequest),
     /// CAR files.
     Car(CarRequest),
     /// Single blocks.
@@ -327,6 +333,8 @@ pub enum Item {
     Dag(DagStat),
     /// The size of several DAGs together.
     Dags(DagsStat),
+    /// What takes care of the repo says.
+    Care(CareItem),
 }
 
 /// An entry of a directory.

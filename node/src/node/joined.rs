@@ -133,6 +133,12 @@ impl Joined {
         self.handle.block_on(self.network.provide(root));
     }
 
+    /// Its numbers.
+    #[must_use]
+    pub const fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
     /// Serves metrics over HTTP.
     pub async fn serve_metrics(&self, address: SocketAddr) -> Result<http::Server, NodeError> {
         Ok(http::serve(address, self.metrics.clone(), self.network.clone()).await?)

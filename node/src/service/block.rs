@@ -15,7 +15,7 @@ use super::source::Source;
 use super::{Service, passed, target};
 use crate::api::conversation::{Conversation, Speaker, failure};
 use crate::api::message::{
-    BlockPut, BlockRequest, BlockStat, Content, Event, Failure, FailureKind, Item,
+    BlockPut, BlockRequest, BlockStat, Content, Event, Failure, FailureKind, Item, PinMarks,
 };
 
 impl Service {
@@ -85,7 +85,7 @@ impl Service {
                 return Err(failure(FailureKind::Partial, message)
                     .with_hint("`store pin add CID` fetches what is missing"));
             }
-            self.keep(cid, None)?;
+            self.keep(cid, &PinMarks::default())?;
         } else {
             store.commit()?;
             self.repo.cached().touch(&cid)?;

@@ -18,7 +18,7 @@ use super::{Service, target};
 use crate::api::conversation::{Conversation, Speaker, failure, watch};
 use crate::api::message::{
     CarExport, CarFile, CarImport, CarRequest, Event, Failure, FailureKind, ImportedRoot, Item,
-    Phase, Progress,
+    Phase, PinMarks, Progress,
 };
 
 /// Bytes of blocks in flight, as in an add.
@@ -184,7 +184,11 @@ impl Service {
             return Ok(ImportedRoot { why, ..root });
         }
         self.offer(*root)?;
-        self.keep(*root, name)?;
+        let marks = PinMarks {
+            name,
+            ..PinMarks::default()
+        };
+        self.keep(*root, &marks)?;
         Ok(ImportedRoot {
             cid: *root,
             pinned: true,

@@ -20,10 +20,15 @@ impl From<StoreError> for Failure {
                 .with_hint("free some space on the repo's disk; what was stored before is safe"),
             StoreError::Corrupt { .. } => failure(FailureKind::Corrupt, message)
                 .with_hint("check the disk; a peer that has the content mends it by `store get`"),
+            StoreError::Damaged { .. } => failure(FailureKind::Corrupt, message).with_hint(DAMAGED),
             _ => failure(FailureKind::Error, message),
         }
     }
 }
+
+/// What to do about a damaged database.
+pub(crate) const DAMAGED: &str = "check the disk; `store repo check` says what is damaged where the \
+    repo still opens; else `store restore` makes a new one from a backup (docs/operations.md)";
 
 impl From<SourceError> for Failure {
     fn from(error: SourceError) -> Self {
@@ -67,7 +72,14 @@ impl From<ImportError> for Failure {
 
 impl From<RepoError> for Failure {
     fn from(error: RepoError) -> Self {
-        failure(FailureKind::Error, error.to_string())
+        let message = error.to_string();
+        match error {
+            RepoError::Store {
+                error: StoreError::Damaged { .. },
+                ..
+            } => failure(FailureKind::Corrupt, message).with_hint(DAMAGED),
+            _ => failure(FailureKind::Error, message),
+        }
     }
 }
 

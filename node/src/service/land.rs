@@ -20,7 +20,7 @@ use super::get::{deliver, found};
 use super::source::Source;
 use super::target::{self, Named};
 use crate::api::conversation::{Conversation, Speaker, failure};
-use crate::api::message::{Event, Failure, FailureKind, Kind, Land, LandFile, LandStep};
+use crate::api::message::{Event, Failure, FailureKind, Kind, Land, LandFile, LandStep, PinMarks};
 use crate::exchange::landing::Landing;
 
 /// Blocks that are verified together.
@@ -84,7 +84,7 @@ impl Service {
             }
             Ok::<_, Failure>(root)
         })?;
-        self.keep(root, None)?;
+        self.keep(root, &PinMarks::default())?;
         self.offer(root)
     }
 

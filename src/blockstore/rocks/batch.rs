@@ -36,10 +36,10 @@ pub(crate) struct Writer {
 #[derive(Default)]
 pub(super) struct Batch {
     pub(super) writes: WriteBatch,
-    put: Put,
-    sums: Sums,
+    pub(super) put: Put,
+    pub(super) sums: Sums,
     /// Whether a node with links is among them.
-    nodes: bool,
+    pub(super) nodes: bool,
 }
 
 impl Batch {
@@ -351,6 +351,11 @@ impl RocksStore {
 
     /// Counts all again, which takes a walk over the index, and mends the sums if they are wrong.
     pub(crate) fn count_again(&self) -> Result<Sums, StoreError> {
+        Ok(self.recount(true)?.1)
+    }
+
+    /// What the sums say, and what counting all says; with `mend`, that is what they say from now on.
+    pub(crate) fn recount(&self, mend: bool) -> Result<(Sums, Sums), StoreError> {
         let mut writer = self.writer();
         let mut counted = Sums::default();
         let mut options = ReadOptions::default();
@@ -364,13 +369,14 @@ impl RocksStore {
             entries.next();
         }
         entries.status().map_err(failed)?;
-        if counted != writer.sums {
+        let told = writer.sums;
+        if mend && counted != told {
             let mut batch = WriteBatch::default();
             batch.put_cf(self.family(META), schema::TOTALS, counted.encode());
             self.durability
                 .write(Write::Logged, || self.db.write(batch).map_err(failed))?;
             writer.sums = counted;
         }
-        Ok(counted)
+        Ok((told, counted))
     }
 }

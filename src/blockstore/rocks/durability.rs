@@ -56,6 +56,7 @@ pub(super) struct Mark {
 #[derive(Clone, Debug)]
 enum Failure {
     Full(String),
+    Damaged(String),
     Database(String),
 }
 
@@ -118,6 +119,7 @@ impl Durability {
         self.with(|state| match state.failed.clone() {
             None => Ok(()),
             Some(Failure::Full(reason)) => Err(StoreError::Full { reason }),
+            Some(Failure::Damaged(reason)) => Err(StoreError::Damaged { reason }),
             Some(Failure::Database(reason)) => Err(StoreError::Database { reason }),
         })
     }
@@ -126,6 +128,7 @@ impl Durability {
     pub(super) fn noting<T>(&self, result: Result<T, StoreError>) -> Result<T, StoreError> {
         let failure = match &result {
             Err(StoreError::Full { reason }) => Failure::Full(reason.clone()),
+            Err(StoreError::Damaged { reason }) => Failure::Damaged(reason.clone()),
             Err(StoreError::Database { reason }) => Failure::Database(reason.clone()),
             _ => return result,
         };

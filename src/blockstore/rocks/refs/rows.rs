@@ -67,7 +67,7 @@ pub(super) fn encode_file(file: &ReferencedFile) -> Vec<u8> {
         put_varint(&mut out, number);
     }
     for time in [mtime, ctime] {
-        out.extend(nanos(time).to_le_bytes());
+        out.extend(time.to_le_bytes());
     }
     put_bytes(&mut out, file.origin.path.as_bytes());
     let target = file.target.as_ref().map_or(&[][..], Name::as_bytes);
@@ -88,8 +88,8 @@ pub(super) fn decode_file(mut bytes: &[u8]) -> Option<ReferencedFile> {
         device: take_varint(bytes)?,
         inode: take_varint(bytes)?,
         size: take_varint(bytes)?,
-        mtime: bytes.try_get_i64_le().ok()?.into(),
-        ctime: bytes.try_get_i64_le().ok()?.into(),
+        mtime: bytes.try_get_i64_le().ok()?,
+        ctime: bytes.try_get_i64_le().ok()?,
     };
     let path = take_bytes(bytes).filter(|path| path.len() <= PATH_MAX)?;
     let target = take_bytes(bytes).filter(|path| path.len() <= PATH_MAX)?;
@@ -101,11 +101,6 @@ pub(super) fn decode_file(mut bytes: &[u8]) -> Option<ReferencedFile> {
         },
         target: (!target.is_empty()).then(|| Name::from(target.to_vec())),
     })
-}
-
-/// A time that 64 bits count: until the year 2262.
-fn nanos(time: impl TryInto<i64>) -> i64 {
-    time.try_into().unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]
