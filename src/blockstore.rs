@@ -3,6 +3,8 @@
 //! Blocks are found by multihash, so that CIDv0, CIDv1 and every codec of the same bytes share one
 //! copy. `contract` is the suite that every implementation passes.
 
+#[cfg(feature = "rocksdb")]
+mod measure;
 mod memory;
 #[cfg(feature = "rocksdb")]
 mod rocks;
@@ -14,6 +16,8 @@ mod contract;
 
 use bytes::Bytes;
 
+#[cfg(feature = "rocksdb")]
+pub use measure::Measure;
 pub use memory::MemoryStore;
 #[cfg(feature = "rocksdb")]
 pub(crate) use rocks::rows;

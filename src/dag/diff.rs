@@ -16,6 +16,9 @@ use crate::cid::{Cid, Codec};
 /// How often it is asked whether something is whole: from then on what is not in its place is read.
 const QUESTIONS_MAX: usize = 1 << 16;
 
+/// Old nodes that are compared with one new node at most.
+const PLACES_MAX: usize = 16;
+
 /// Says whether all of a DAG is known to be here.
 pub type IsWhole<'a> = &'a dyn Fn(&Cid) -> Result<bool, StoreError>;
 
@@ -65,10 +68,10 @@ impl<'a> Diff<'a> {
     pub fn supply(&mut self, block: &Block) -> Result<(), SourceError> {
         let mut old = Vec::new();
         for place in self.places.remove(block.cid()).unwrap_or_default() {
-            old.extend(flat(self.store.links(&place)?.unwrap_or_default())?);
+            old.push(flat(self.store.links(&place)?.unwrap_or_default())?);
         }
         let new = flat(links(block)?)?;
-        for link in &old {
+        for link in old.iter().flatten() {
             self.walk.pass_by(&link.cid);
         }
         self.ask(&new)?;
@@ -91,16 +94,18 @@ impl<'a> Diff<'a> {
         Ok(())
     }
 
-    /// Finds out which old nodes stand where the new ones do.
-    fn pair(&mut self, old: &[Link], new: &[Link]) {
-        let (there, wanted) = (cids(old), cids(new));
+    /// Finds out which old nodes stand where the new ones do; `old` are the links of each node that may
+    /// be what the new one was.
+    fn pair(&mut self, old: &[Vec<Link>], new: &[Link]) {
+        let (there, wanted) = (cids(old.iter().flatten()), cids(new));
         let node = |link: &&Link| Codec::of(&link.cid) == Ok(Codec::DagPb);
-        let gone = old.iter().filter(node);
-        let gone: Vec<&Link> = gone.filter(|link| !wanted.contains(&link.cid)).collect();
+        let is_gone = |link: &&Link| node(link) && !wanted.contains(&link.cid);
         let come = new.iter().filter(node);
         let come = come.filter(|link| !there.contains(&link.cid));
-        let names: HashMap<_, _> = gone
+        let names: HashMap<_, _> = old
             .iter()
+            .flatten()
+            .filter(is_gone)
             .filter(|link| !link.name.as_bytes().is_empty())
             .map(|link| (&link.name, link.cid))
             .collect();
@@ -116,22 +121,32 @@ impl<'a> Diff<'a> {
                 others.push(link.cid);
             }
         }
-        let left: Vec<Cid> = gone.iter().map(|link| link.cid).collect();
-        let left: Vec<Cid> = left.into_iter().filter(|cid| !used.contains(cid)).collect();
+        let left = |links: &Vec<Link>| -> Vec<Cid> {
+            let gone = links.iter().filter(is_gone).map(|link| link.cid);
+            gone.filter(|cid| !used.contains(cid)).collect()
+        };
+        let left: Vec<Vec<Cid>> = old.iter().map(left).collect();
         for (at, cid) in others.iter().enumerate() {
-            // What was put in or taken out moves the parts of a file by less than one node, mostly.
-            let middle = at * left.len() / others.len();
-            let end = left.len().min(middle + 2);
-            let place = &left[middle.saturating_sub(1).min(end)..end];
-            if !place.is_empty() {
-                self.places.insert(*cid, place.to_vec());
+            let mut places = Vec::new();
+            for left in &left {
+                // What was put in or taken out moves the parts of a file by less than one node, mostly.
+                let middle = at * left.len() / others.len();
+                let end = left.len().min(middle + 2);
+                for place in &left[middle.saturating_sub(1).min(end)..end] {
+                    if places.len() < PLACES_MAX && !places.contains(place) {
+                        places.push(*place);
+                    }
+                }
+            }
+            if !places.is_empty() {
+                self.places.insert(*cid, places);
             }
         }
     }
 }
 
-fn cids(links: &[Link]) -> HashSet<Cid> {
-    links.iter().map(|link| link.cid).collect()
+fn cids<'a>(links: impl IntoIterator<Item = &'a Link>) -> HashSet<Cid> {
+    links.into_iter().map(|link| link.cid).collect()
 }
 
 /// The links, with those of nodes that identity CIDs carry in their place. Recursion ends soon: an

@@ -346,8 +346,10 @@ mod tests {
         for (family, key, value, kind) in damages {
             set(&repo, family, &key, value);
             let found = kinds(&repo, false);
+            // An entry that cannot be read is not counted either.
+            let told = |&k: &Kind| k == kind || family == INDEX && k == Kind::Sums;
             assert!(
-                !found.is_empty() && found.iter().all(|&k| k == kind),
+                !found.is_empty() && found.iter().all(told),
                 "{family}: {found:?}"
             );
             assert!(!kinds(&repo, true).is_empty());

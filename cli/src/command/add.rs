@@ -12,8 +12,8 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 
-use store::unixfs::Name;
-use store::unixfs::source::{self, Rules, SourceOptions};
+use store::unixfs::source::{self, Rules, SourceError, SourceOptions, Unopened};
+use store::unixfs::{Entry, Name};
 use store_node::api::client::{ClientError, Sender};
 use store_node::api::message::{AddOptions, Added, Item, Request, Shape, Step};
 
@@ -33,14 +33,13 @@ pub(crate) fn run(args: &Add, context: &mut Context) -> Result<(), Error> {
             hint: None,
         });
     }
-    let stdin = input.stream().map_err(Error::io("read standard input"))?;
     let options = SourceOptions {
         hidden: args.hidden,
         dereference_symlinks: args.dereference_symlinks,
         described: args.described.options()?,
         rules: Rules::new(args.ignore_rules_path.as_deref(), &args.ignore)?,
     };
-    let request = Request::Add(AddOptions {
+    let add = AddOptions {
         shape,
         wrap: args.wrap,
         wrapper: options.described.of_nothing(),
@@ -49,9 +48,51 @@ pub(crate) fn run(args: &Add, context: &mut Context) -> Result<(), Error> {
         no_pin: args.no_pin,
         cache: !args.no_cache,
         no_copy: args.no_copy,
+        measure: None,
         pin: super::pin::marks(&args.marks),
-    });
-    let mut conversation = Conversation::open(context, None, &request, "adding")?;
+    };
+    // With `--no-copy` the quota counts the nodes above the leaves only.
+    if let Input::Paths(paths) = &input
+        && context.config().storage.quota.bytes().is_some()
+        && !(args.only_hash || args.no_copy)
+    {
+        let measure = AddOptions {
+            measure: Some(source::scan(paths, &options).map(size).sum()),
+            ..add.clone()
+        };
+        let input = Input::Paths(paths.clone());
+        converse(measure, input, options.clone(), args.quiet, context)?;
+    }
+    converse(add, input, options, args.quiet, context)
+}
+
+/// Bytes of a file that would be added.
+fn size(entry: Result<Entry<Unopened>, SourceError>) -> u64 {
+    match entry {
+        Ok(Entry::File {
+            origin: Some(origin),
+            ..
+        }) => origin.identity.size,
+        _ => 0,
+    }
+}
+
+/// Sends what there is to add, and prints what it became.
+fn converse(
+    add: AddOptions,
+    input: Input,
+    options: SourceOptions,
+    quiet: bool,
+    context: &mut Context,
+) -> Result<(), Error> {
+    let stdin = input.stream().map_err(Error::io("read standard input"))?;
+    let doing = if add.measure.is_some() {
+        "measuring"
+    } else {
+        "adding"
+    };
+    let request = Request::Add(add);
+    let mut conversation = Conversation::open(context, None, &request, doing)?;
     let sender = conversation.take_sender();
     let total = conversation.display().total();
     let (report, reported) = sync_channel(1);
@@ -62,7 +103,7 @@ pub(crate) fn run(args: &Add, context: &mut Context) -> Result<(), Error> {
         // Nobody asks where all went well.
         let _ = report.send(sent);
     });
-    let answered = print(&mut conversation, &want, args.quiet, context);
+    let answered = print(&mut conversation, &want, quiet, context);
     if answered.is_err() {
         conversation.hang_up();
         if let Some(stdin) = stdin {

@@ -2,22 +2,25 @@
 //! has not changed is not read again.
 //!
 //! Durable in this order (I2): the blocks, then the pin, then the answer. What is remembered of the
-//! files that were added ([`store::adds`]) is written after the blocks that it speaks of.
+//! files that were added ([`store::adds`]) is written after the blocks that it speaks of, and before the pin,
+//! whose sync makes it durable.
 
 mod log;
+mod measure;
 mod steps;
 
 use std::sync::{Mutex, PoisonError};
 
 use store::adds::Shape;
-use store::blockstore::{Blockstore, Lease};
+use store::blockstore::{Blockstore, Lease, StoreError};
 use store::chunk::Chunker;
-use store::unixfs::import::{self, ImportOptions, import_watched};
+use store::unixfs::import::{self, ImportError, ImportOptions, import_watched};
+use store::unixfs::output::BuildError;
 
 use self::log::Log;
 use self::steps::{Known, Steps};
 use super::Service;
-use crate::api::conversation::{Conversation, failure, watch};
+use crate::api::conversation::{Conversation, Speaker, failure, watch};
 use crate::api::message::{
     AddOptions, Added, Event, Failure, FailureKind, Item, Kind, Phase, ShapeError,
 };
@@ -36,6 +39,9 @@ impl Service {
         conversation: &mut Conversation,
     ) -> Result<(), Failure> {
         let import_options = self.import_options(options)?;
+        if let Some(bytes) = options.measure {
+            return self.check_room(options, &import_options, bytes, conversation);
+        }
         // From before the first block until the pin, or what stands for it, is written.
         let lease = self.repo.lease();
         // What is remembered are files whose bytes are stored.
@@ -46,7 +52,24 @@ impl Service {
         };
         let log = Log::new(self.repo.blocks(), adds.as_ref());
         let speaker = conversation.speaker().clone();
-        let added = self.import(options, &import_options, &log, &lease, conversation)?;
+        let store = (!options.only_hash).then_some(self.repo.blocks().as_ref() as &dyn Blockstore);
+        let run = Run {
+            options,
+            import: &import_options,
+            log: &log,
+            lease: &lease,
+            store,
+        };
+        let added = match self.import(&run, conversation) {
+            Ok(added) => added,
+            Err(stopped) => {
+                if stopped.is_quota() {
+                    drop(lease);
+                    self.drop_unfinished(&speaker)?;
+                }
+                return Err(stopped.into());
+            }
+        };
         if let Some(failure) = log.nothing_added() {
             return Err(failure);
         }
@@ -55,6 +78,10 @@ impl Service {
                 phase: Phase::Committing,
                 detail: String::new(),
             });
+        }
+        if !options.only_hash {
+            self.repo.blocks().commit_unlogged()?;
+            log.write()?;
         }
         for added in added {
             // What comes last is what makes all before it durable: the root's record is in the same
@@ -70,8 +97,6 @@ impl Service {
             }
             speaker.item(Item::Added(answer(added, log.bytes_read())))?;
         }
-        // All blocks are durable by now.
-        log.write()?;
         if let Some(adds) = &adds {
             adds.prune()?;
         }
@@ -97,17 +122,33 @@ impl Service {
         Ok(import)
     }
 
+    /// Nothing stays of an add that did not fit: what it wrote would take the room of what does.
+    fn drop_unfinished(&self, speaker: &Speaker) -> Result<(), Failure> {
+        let waiting = || {
+            Some(Event::Waiting {
+                phase: Phase::Collecting,
+                detail: String::new(),
+            })
+        };
+        let collect = || self.repo.collector().collect_orphans();
+        watch(speaker, waiting, || (), collect)?;
+        Ok(())
+    }
+
     fn import(
         &self,
-        options: &AddOptions,
-        import: &ImportOptions,
-        log: &Log<'_>,
-        lease: &Lease,
+        of: &Run<'_>,
         conversation: &mut Conversation,
-    ) -> Result<Vec<import::Added>, Failure> {
+    ) -> Result<Vec<import::Added>, Stopped> {
+        let &Run {
+            options,
+            import,
+            log,
+            lease,
+            store,
+        } = of;
         let speaker = conversation.speaker().clone();
         let told = Mutex::new(None);
-        let store = (!options.only_hash).then_some(self.repo.blocks().as_ref() as &dyn Blockstore);
         let known = log.adds().map(|adds| Known {
             adds,
             lease,
@@ -125,8 +166,45 @@ impl Service {
         );
         // What the client told, or did wrong, says more than the import that it ended.
         match told.into_inner().unwrap_or_else(PoisonError::into_inner) {
-            Some(failure) => Err(failure),
-            None => result.map_err(Failure::from),
+            Some(failure) => Err(Stopped::Told(failure)),
+            None => result.map_err(Stopped::Import),
+        }
+    }
+}
+
+/// One run over what the client sends.
+struct Run<'a> {
+    options: &'a AddOptions,
+    import: &'a ImportOptions,
+    log: &'a Log<'a>,
+    lease: &'a Lease,
+    store: Option<&'a dyn Blockstore>,
+}
+
+/// Why an import came to no end.
+enum Stopped {
+    /// What the client told, or did wrong.
+    Told(Failure),
+    /// What the import met.
+    Import(ImportError),
+}
+
+impl Stopped {
+    const fn is_quota(&self) -> bool {
+        matches!(
+            self,
+            Self::Import(ImportError::Build(BuildError::Store(
+                StoreError::Quota { .. }
+            )))
+        )
+    }
+}
+
+impl From<Stopped> for Failure {
+    fn from(stopped: Stopped) -> Self {
+        match stopped {
+            Stopped::Told(failure) => failure,
+            Stopped::Import(error) => error.into(),
         }
     }
 }

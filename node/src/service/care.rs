@@ -23,6 +23,7 @@ impl Service {
     }
 
     fn check(&self, repair: bool, speaker: &Speaker) -> Result<(), Failure> {
+        self.check_identity()?;
         let check = || self.repo.check(repair, &|| !speaker.is_gone());
         let checked = watch(speaker, || None, || (), check)?;
         Report::of_check(self, speaker, repair, &checked)

@@ -21,6 +21,7 @@ use crate::api::message::{
     CareFound as Found, CareItem, Content, Event, Failure, FailureKind, Hit, Item, Progress,
     ScrubStatus, Verified, Verify,
 };
+use crate::identity;
 
 /// Missing blocks of one pin that are named.
 const MISSING: usize = 10_000;
@@ -50,8 +51,18 @@ impl Service {
         report.end()
     }
 
+    /// The key is no part of the database; without it nobody could be told who this is.
+    pub(super) fn check_identity(&self) -> Result<(), Failure> {
+        if self.repo.identity()?.is_some() {
+            identity::load_or_create(&self.repo)
+                .map_err(|error| failure(FailureKind::Corrupt, error.to_string()))?;
+        }
+        Ok(())
+    }
+
     fn verify_all(&self, report: &mut Report<'_>) -> Result<(), Failure> {
         let (repo, speaker) = (&self.repo, report.speaker);
+        self.check_identity()?;
         let total = repo.blocks().live_bytes();
         let done = AtomicU64::new(0);
         let tick = || {

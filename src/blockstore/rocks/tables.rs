@@ -78,6 +78,15 @@ impl RocksStore {
         self.durability.settle(pending, result)
     }
 
+    /// Makes durable what was put past the log. What the log has is durable before whatever is
+    /// written after it.
+    pub fn commit_unlogged(&self) -> Result<(), StoreError> {
+        match self.durability.pending()? {
+            Pending::Flush(_) => self.commit(),
+            Pending::Nothing | Pending::Sync(_) => Ok(()),
+        }
+    }
+
     /// Makes all earlier [`RocksStore::table_write`]s durable.
     pub(crate) fn table_sync(&self) -> Result<(), StoreError> {
         self.durability.check()?;

@@ -31,6 +31,10 @@ pub struct AddOptions {
     pub only_hash: bool,
     /// Store without pinning: what is not pinned may be removed.
     pub no_pin: bool,
+    /// Of files of so many bytes together, only find out whether what is new of them fits under the
+    /// quota. Nothing is answered where it does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub measure: Option<u64>,
     /// What is said of the pins. Where nothing is said of their end, they are kept for good.
     pub pin: PinMarks,
     /// Take what was added before and has not changed as it is, without reading it.

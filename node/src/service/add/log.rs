@@ -112,7 +112,7 @@ impl<'a> Log<'a> {
         Err(failure(FailureKind::Partial, message))
     }
 
-    /// Writes what is remembered. All blocks must be durable.
+    /// Writes what is remembered. All blocks must be durable, or in the log.
     pub(super) fn write(&self) -> Result<(), StoreError> {
         let rows = std::mem::take(&mut *locked(&self.rows));
         self.adds.map_or(Ok(()), |adds| adds.write(&rows))

@@ -37,7 +37,9 @@ impl Service {
             let blocks: &dyn Blockstore = self.repo.blocks().as_ref();
             let mut diff = Diff::new(blocks, old, &root, &is_whole);
             let mut read = 0;
-            while !diff.is_done() {
+            // Where all of it is here nothing needs to be read, whatever it was before.
+            let is_here = pins.is_whole(&root)?;
+            while !is_here && !diff.is_done() {
                 for block in source.blocks(&diff.wants(BATCH))? {
                     diff.supply(&block)?;
                     read += 1;

@@ -252,6 +252,8 @@ fn contents_of_every_shape_are_fetched_from_others() {
         // No two share a block.
         let bytes: Vec<u8> = sample(200_000).into_iter().map(|byte| byte ^ i).collect();
         let said = format!("{shape:?}");
+        // Where leaves are in their nodes, a Manifest brings some of them ahead.
+        let ahead = if shape.inline == Some(128) { 100 } else { 40 };
         let wrapped = AddOptions {
             shape,
             wrap: true,
@@ -267,7 +269,7 @@ fn contents_of_every_shape_are_fetched_from_others() {
         let part = bytes_of(&ask(&host, &Request::Cat(cat)));
         assert_eq!(part, bytes[150_000..151_000], "{said}");
         let cost = blocks(&host) - before;
-        assert!(cost < 40, "{said}: {cost} blocks for a thousand bytes");
+        assert!(cost < ahead, "{said}: {cost} blocks for a thousand bytes");
         let whole = bytes_of(&ask(&host, &Request::Get(at(&root, &node))));
         assert_eq!(whole, bytes, "{said}");
     }
