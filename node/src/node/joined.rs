@@ -15,6 +15,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::NodeError;
+use crate::address::peer_of;
 use crate::exchange::{Exchange, ExchangeConfig, Session, SessionOptions};
 use crate::identity;
 use crate::metrics::{Metrics, http};
@@ -34,6 +35,9 @@ pub struct Joined {
     network: Network,
     exchange: Exchange,
     metrics: Metrics,
+    /// Whom a command meets first. It has just joined: no content is given up as long as one of these
+    /// is still on its way.
+    awaited: Vec<Multiaddr>,
 }
 
 impl Joined {
@@ -42,6 +46,12 @@ impl Joined {
         let keypair = identity::load_or_create(repo)?;
         let metrics = Metrics::default();
         let (requests, inbound) = mpsc::channel(INBOUND);
+        let awaited = match role {
+            Role::Client => config.network.bootstrap.iter(),
+            _ => [].iter(),
+        };
+        let awaited = awaited.filter(|address| peer_of(address).is_some());
+        let awaited = awaited.cloned().collect();
         let network = NetworkConfig {
             network: config.network.name.to_string().parse()?,
             role,
@@ -65,6 +75,7 @@ impl Joined {
             network,
             exchange,
             metrics,
+            awaited,
         })
     }
 
@@ -123,8 +134,9 @@ impl Joined {
 
     /// Opens a download of `root`.
     #[must_use]
-    pub fn open(&self, root: Cid, options: SessionOptions) -> Session {
+    pub fn open(&self, root: Cid, mut options: SessionOptions) -> Session {
         let _runtime = self.handle.enter();
+        options.addresses.extend(self.awaited.iter().cloned());
         self.exchange.open(root, options)
     }
 

@@ -66,13 +66,16 @@ impl Intake {
 
     /// Works until there is no more to do, or storing fails: then the session is over.
     pub(super) fn run(mut self, mut jobs: mpsc::Receiver<Job>) {
-        let mut is_first = true;
+        let mut undecided = self.landing.clone();
         while let Some(first) = jobs.blocking_recv() {
-            // The first answer brings the root, by which it is decided where leaves go.
-            if let (Some(landing), false) = (&self.landing, is_first) {
+            // Where leaves go is decided by the root, and cannot be before it has come: a lie may be
+            // the first answer.
+            if undecided.is_some()
+                && self.store.has(&self.root).unwrap_or(false)
+                && let Some(landing) = undecided.take()
+            {
                 landing.wait_for_decision();
             }
-            is_first = false;
             let mut batch = vec![first];
             let mut blocks = batch[0].claims.items().len();
             while blocks < TOGETHER
