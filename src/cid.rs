@@ -1,7 +1,7 @@
 //! CID policy: which CIDs we read, which we make, and how they are written down.
 //!
 //! We make and read CIDv1, and CIDv0 as well, of `raw` and `dag-pb` blocks under the hashes of
-//! [`Hash`], plus identity CIDs of up to [`MAX_IDENTITY_SIZE`] bytes.
+//! [`enum@Hash`], plus identity CIDs of up to [`MAX_IDENTITY_SIZE`] bytes.
 
 mod form;
 mod hash;

@@ -1,6 +1,6 @@
 //! [`Layout`]: a file's leaves become a tree while they come, from left to right.
 //!
-//! Two shapes: [`balanced`] by default, and [`trickle`]. Both keep in memory the links that have no
+//! Two shapes: `balanced` by default, and `trickle`. Both keep in memory the links that have no
 //! parent yet, at most as many as one node takes for each level, however large the file. Whatever node is
 //! made before the end is not the root, so that only the root says what is said of the file.
 

@@ -98,7 +98,7 @@ pub enum Step {
     End,
     /// The client cannot say what to add: nothing is added.
     Failed {
-        /// Why, for people; it comes back in [`Event::Failed`].
+        /// Why, for people; it comes back in [`Event::Failed`](super::Event::Failed).
         message: String,
     },
     /// That was all.
