@@ -3,6 +3,7 @@
 
 #[cfg(feature = "rocksdb")]
 pub mod adds;
+#[cfg(feature = "rocksdb")]
 pub mod backup;
 pub mod block;
 pub mod blockstore;

@@ -18,4 +18,6 @@ refuse store 'tokio|tokio-.*|libp2p|libp2p-.*|store-.*'
 # An address (`multiaddr`) knows what a peer id looks like, by libp2p-identity: types, no network.
 refuse store-config 'tokio|tokio-.*|libp2p|libp2p-[^i].*|store-node|store-cli'
 refuse store-node 'clap|indicatif|store-cli'
+# Fuzzers build the first without its database.
+cargo check --quiet --package store --no-default-features
 echo "holds"
