@@ -175,6 +175,58 @@ fn an_add_without_a_copy_takes_no_room_and_never_gives_a_wrong_byte() {
 }
 
 #[test]
+fn what_a_changed_file_has_lost_comes_from_others_and_the_file_is_named() {
+    let place = Place::new();
+    let file = place.file("file", 9, 5 * MIB);
+    let a = place.node("a", &[]);
+    let cid = output(place.store("a").args(["add", "--quiet"]).arg(&file));
+    let ours = place.path("ours");
+    fs::copy(&file, &ours).unwrap();
+    output(place.store("b").args(["add", "--no-copy"]).arg(&ours));
+    let mut changed = fs::read(&ours).unwrap();
+    changed[(2 << 20) + 7] ^= 1;
+    fs::write(&ours, changed).unwrap();
+    let out = place.path("out");
+    let mut get = place.store("b");
+    get.args(["get", &cid, "--no-mdns", "--bootstrap", a.tcp()]);
+    get.args(["--listen", "/ip4/127.0.0.1/tcp/0", "-o"]);
+    let got = finish(get.arg(&out));
+    assert_eq!(got.code(), 0, "{}", got.stderr);
+    same(&file, &out);
+    let named = ours.to_str().unwrap();
+    assert!(got.stderr.contains(named), "{}", got.stderr);
+    // From now on it is here, whatever others do.
+    assert!(a.stop().success());
+    fs::remove_file(&out).unwrap();
+    let cat = finish(place.store("b").args(["cat", &cid, "--no-mdns"]));
+    assert_eq!(cat.stdout, fs::read(&file).unwrap());
+}
+
+#[test]
+fn a_get_with_a_pin_copies_in_what_was_only_in_files() {
+    let place = Place::new();
+    let file = place.file("file", 10, 5 * MIB);
+    let cid = output(
+        place
+            .store("a")
+            .args(["add", "--quiet", "--no-copy"])
+            .arg(&file),
+    );
+    let out = place.path("out");
+    output(
+        place
+            .store("a")
+            .args(["get", "--pin", &cid, "-o"])
+            .arg(&out),
+    );
+    let bytes = fs::read(&file).unwrap();
+    fs::remove_file(&file).unwrap();
+    fs::remove_file(&out).unwrap();
+    let cat = finish(place.store("a").args(["cat", &cid, "--no-mdns"]));
+    assert_eq!(cat.stdout, bytes);
+}
+
+#[test]
 fn what_cannot_stay_where_it_is_is_refused() {
     let place = Place::new();
     let file = place.file("file", 8, 5000);
