@@ -22,7 +22,7 @@ use std::sync::PoisonError;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::blockstore::{Blockstore, StoreError};
-use crate::repo::{Repo, RepoError, format, write};
+use crate::repo::{CLONES, Repo, RepoError, format, write};
 
 pub use self::manifest::{Generation, Member};
 pub use self::restore::{Restored, restore};
@@ -293,6 +293,8 @@ impl Repo {
         let backups = Backups::open_or_make(dir)?;
         // One at a time: they would share the checkpoint.
         let _one = self.backing.lock().unwrap_or_else(PoisonError::into_inner);
+        // What is copied after the checkpoint must be what was there at the checkpoint.
+        let _clones = self.blocks().hold_clones();
         let checkpoint = Checkpoint::make(self)?;
         let totals = self.blocks().totals()?;
         let all = backups.list()?;
@@ -305,6 +307,7 @@ impl Repo {
                 sources.push((name.to_owned(), path));
             }
         }
+        sources.extend(clones(&self.path().join(CLONES))?);
         let mut copier = Copier::new(&backups, before.as_ref(), &sources, progress)?;
         let members = copier.copy_all(&sources);
         drop(checkpoint);
@@ -339,6 +342,24 @@ impl Repo {
             copied_bytes: bytes,
         })
     }
+}
+
+/// The clones in this directory, by their names in a repo.
+fn clones(dir: &Path) -> Result<Vec<(String, PathBuf)>, BackupError> {
+    let mut clones = Vec::new();
+    let entries = match fs::read_dir(dir) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(clones),
+        entries => entries.map_err(BackupError::io("look into", dir))?,
+    };
+    for entry in entries.flatten() {
+        // One that is just being made is called something else, or has no row in the checkpoint.
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if name.bytes().all(|byte| byte.is_ascii_digit()) {
+            clones.push((format!("{CLONES}/{name}"), entry.path()));
+        }
+    }
+    clones.sort();
+    Ok(clones)
 }
 
 /// The database as it is at one moment: hard links, which cost nothing, and go when it is dropped.

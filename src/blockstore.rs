@@ -22,7 +22,9 @@ pub use memory::MemoryStore;
 #[cfg(feature = "rocksdb")]
 pub(crate) use rocks::rows;
 #[cfg(feature = "rocksdb")]
-pub use rocks::{Change, Lease, RocksStore, StoreOptions, Upgrade};
+pub use rocks::{
+    Change, CloneError, CloneUsage, ClonesHeld, Lease, RocksStore, StoreOptions, Upgrade,
+};
 
 use crate::block::Block;
 use crate::cid::{Cid, CidError, Key};

@@ -134,6 +134,9 @@ impl Collector {
             }
             pace.rest(began.elapsed());
         }
+        if !collection.dry {
+            self.store.sweep_clones()?;
+        }
         let collected = sweep.collected();
         tracing::debug!(?collected, "a collection ended");
         Ok(collected)

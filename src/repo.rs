@@ -5,6 +5,7 @@
 //! repo.lock      locked (flock) while the repo is open; the holder's pid as text
 //! identity.key   the node's secret key, mode 0600, once there is one
 //! db/            RocksDB
+//! clones/        clones of users' files, once there are any
 //! store.toml     settings, if any; not read here
 //! api, api.sock  where the holder listens; not read here
 //! ```
@@ -41,6 +42,9 @@ pub use self::migrate::{Migration, migrate};
 
 /// Where a backup links the database's files while it copies them.
 pub(crate) const CHECKPOINT: &str = ".checkpoint";
+
+/// Clones of users' files, which blocks lie in.
+pub(crate) const CLONES: &str = "clones";
 
 /// How to open a repo.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -200,6 +204,7 @@ impl Repo {
             }
             _ => {}
         }
+        blocks.keep_clones_in(path.join(CLONES)).map_err(store)?;
         blocks.set_quota(quota);
         let pins = Pins::new(Arc::clone(&blocks));
         let collector = Collector::start(&blocks, pins.clone());

@@ -7,6 +7,8 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use super::manifest::sha256;
+use crate::repo::CLONES;
+
 use super::{BackupError, Backups, FILES, Generation, Member, Progress};
 
 /// A piece of a file, as it is hashed.
@@ -90,9 +92,10 @@ impl<'a> Copier<'a> {
     /// The file as an earlier backup has it. Tables and blob files never change: one of the same name,
     /// size and time is the same.
     fn known(&self, path: &str, source: &Path) -> Result<Option<Member>, BackupError> {
-        let immutable = Path::new(path)
-            .extension()
-            .is_some_and(|extension| extension == "sst" || extension == "blob");
+        let immutable = path.starts_with(CLONES)
+            || Path::new(path)
+                .extension()
+                .is_some_and(|extension| extension == "sst" || extension == "blob");
         let Some(member) = self.before.get(path).filter(|_| immutable) else {
             return Ok(None);
         };

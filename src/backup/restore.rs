@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::copy::{check_room, copy, sync_dir};
 use super::{BackupError, Backups, Generation, IDENTITY, Progress};
-use crate::repo::{format, write};
+use crate::repo::{CLONES, format, write};
 
 /// What was restored.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,6 +72,14 @@ fn copy_all(
 ) -> Result<(), BackupError> {
     let db = target.join("db");
     write::create_dirs(&db)?;
+    let clones = target.join(CLONES);
+    if generation
+        .members
+        .iter()
+        .any(|m| m.path.starts_with(CLONES))
+    {
+        write::create_dirs(&clones)?;
+    }
     let mut done = 0;
     for member in &generation.members {
         if member.path == IDENTITY && !same_identity {
@@ -90,6 +98,9 @@ fn copy_all(
         }
     }
     sync_dir(&db)?;
+    if clones.is_dir() {
+        sync_dir(&clones)?;
+    }
     // Last: where it is, everything is.
     format::declare(target, generation.format)?;
     Ok(())

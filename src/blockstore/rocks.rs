@@ -31,7 +31,8 @@ pub(crate) use self::lease::Leases;
 use self::options::LogLosses;
 pub use self::options::StoreOptions;
 use self::quota::MakeRoom;
-use self::refs::OpenFiles;
+pub use self::refs::{CloneError, CloneUsage, ClonesHeld};
+use self::refs::{Clones, OpenFiles};
 pub use self::tables::Change;
 pub use self::upgrade::Upgrade;
 use super::schema::{self, BLOCKS, Children, Entry, INDEX, LINKS};
@@ -61,6 +62,8 @@ pub struct RocksStore {
     room: OnceLock<MakeRoom>,
     /// Users' files that blocks lie in.
     open_files: OpenFiles,
+    /// Where clones of users' files are kept, if anywhere.
+    clones: OnceLock<Clones>,
 }
 
 impl RocksStore {
@@ -94,6 +97,7 @@ impl RocksStore {
             quota: AtomicU64::new(u64::MAX),
             room: OnceLock::new(),
             open_files: OpenFiles::default(),
+            clones: OnceLock::new(),
         };
         let (sums, generation) = (store.load_sums()?, store.load_generation()?);
         *store.writer() = Writer {
@@ -245,7 +249,7 @@ impl Blockstore for RocksStore {
     fn delete_many(&self, cids: &[Cid]) -> Result<(), StoreError> {
         let keys: Vec<Key> = cids.iter().map(Key::of).collect();
         self.remove(&mut self.writer(), &keys)?;
-        Ok(())
+        self.sweep_clones()
     }
 
     fn commit(&self) -> Result<(), StoreError> {

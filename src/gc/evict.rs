@@ -50,6 +50,7 @@ impl Collector {
                 self.remove_below(&cached.root, horizon, &mut collected)?;
             }
         }
+        self.store.sweep_clones()?;
         tracing::debug!(?collected, "room was made");
         // What a command without a node removes, no node gives back.
         self.reclaim(WASTEFUL)?;

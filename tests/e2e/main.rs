@@ -25,6 +25,7 @@ mod million;
 mod pins;
 mod plumbing;
 mod references;
+mod reflink;
 mod resume;
 mod swarm;
 mod vectors;

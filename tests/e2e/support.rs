@@ -42,6 +42,11 @@ impl Place {
         Self(tempfile::tempdir().unwrap())
     }
 
+    /// The same in the directory `dir`.
+    pub fn within(dir: &Path) -> Self {
+        Self(TempDir::new_in(dir).unwrap())
+    }
+
     pub fn path(&self, name: &str) -> PathBuf {
         self.0.path().join(name)
     }

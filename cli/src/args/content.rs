@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use store_config::{ByteSize, Duration};
+use store_node::api::message;
 
 use super::described::Described;
 use super::pin::Marks;
@@ -53,6 +54,11 @@ pub(crate) struct Add {
     /// must stay
     #[arg(long, visible_alias = "nocopy", conflicts_with = "only_hash")]
     pub(crate) no_copy: bool,
+    /// Keep clones of files instead of copies, which take no room until the files change: always, or
+    /// auto, which stores what cannot be cloned
+    #[arg(long, value_name = "WHEN", num_args = 0..=1, require_equals = true)]
+    #[arg(default_missing_value = "always", conflicts_with_all = ["no_copy", "only_hash"])]
+    pub(crate) reflink: Option<Reflink>,
     /// Print the CIDs and store nothing
     #[arg(short = 'n', long, conflicts_with_all = ["name", "labels", "expire_in", "expire_at"])]
     pub(crate) only_hash: bool,
@@ -70,6 +76,24 @@ pub(crate) struct Add {
         conflicts_with = "json"
     )]
     pub(crate) quiet: bool,
+}
+
+/// When files are cloned, as in `cp`.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+pub(crate) enum Reflink {
+    /// Where the file system can; all else is stored
+    Auto,
+    /// What cannot be cloned is an error
+    Always,
+}
+
+impl From<Reflink> for message::Reflink {
+    fn from(when: Reflink) -> Self {
+        match when {
+            Reflink::Auto => Self::Auto,
+            Reflink::Always => Self::Always,
+        }
+    }
 }
 
 /// Write content to disk, from this machine or from whoever has it

@@ -48,6 +48,7 @@ pub(crate) fn run(args: &Add, context: &mut Context) -> Result<(), Error> {
         no_pin: args.no_pin,
         cache: !args.no_cache,
         no_copy: args.no_copy,
+        reflink: args.reflink.map(Into::into),
         measure: None,
         pin: super::pin::marks(&args.marks),
     };

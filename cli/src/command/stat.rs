@@ -27,7 +27,7 @@ fn table(stat: &RepoStat) -> String {
         ("stored", stored(stat)),
     ];
     if stat.referenced > 0 {
-        rows.push(("in users' files", output::size(stat.referenced)));
+        rows.push(("in files", output::size(stat.referenced)));
     }
     if let Some(usage) = stat.usage {
         rows.push(("  pinned", output::size(usage.pinned)));
@@ -35,6 +35,13 @@ fn table(stat: &RepoStat) -> String {
         rows.push(("  reclaimable", output::size(usage.reclaimable)));
     }
     rows.push(("on disk", on_disk(stat)));
+    if stat.clones > 0 {
+        let (files, size) = (stat.clones, output::size(stat.clone_bytes));
+        let what = if files == 1 { "clone" } else { "clones" };
+        let text =
+            format!("{size} in {files} {what}, shared with the files while those stay as they are");
+        rows.push(("beside it", text));
+    }
     rows.push(("pins", stat.pins.to_string()));
     output::table(&rows)
 }

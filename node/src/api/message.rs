@@ -23,7 +23,7 @@ use store::Cid;
 use store::unixfs::data::{self, Metadata};
 use store::unixfs::{Name, Piece};
 
-pub use self::add::{AddOptions, Added, Shape, ShapeError, Skipped, Step};
+pub use self::add::{AddOptions, Added, Reflink, Shape, ShapeError, Skipped, Step};
 pub use self::car::{CarExport, CarExportError, CarFile, CarImport, CarRequest, ImportedRoot};
 pub use self::care::{
     Backup, CareItem, CareRequest, Found as CareFound, Hit, ScrubStatus, Verified, Verify,

@@ -7,30 +7,32 @@
 
 mod log;
 mod measure;
+mod stay;
 mod steps;
 
 use std::sync::{Mutex, PoisonError};
 
 use store::adds::Shape;
-use store::blockstore::{Blockstore, Lease, StoreError};
+use store::blockstore::{Blockstore, ClonesHeld, Lease, StoreError};
 use store::chunk::Chunker;
 use store::unixfs::import::{self, ImportError, ImportOptions, import_watched};
 use store::unixfs::output::BuildError;
 
 use self::log::Log;
+use self::stay::{Cloning, Stay};
 use self::steps::{Known, Steps};
 use super::Service;
 use crate::api::conversation::{Conversation, Speaker, failure, watch};
 use crate::api::message::{
-    AddOptions, Added, Event, Failure, FailureKind, Item, Kind, Phase, ShapeError,
+    AddOptions, Added, Event, Failure, FailureKind, Item, Kind, Phase, Reflink, ShapeError,
 };
 
 /// Bytes of chunks in flight with `storage.low_memory`; as few as the importer can do with.
 pub(super) const LOW_MEMORY: usize = 16 << 20;
 
-/// Why leaves cannot stay where they are.
-const NO_COPY_NEEDS_RAW: &str =
-    "`--no-copy` needs raw leaves: others hold more than the file's bytes, and so must be stored";
+/// Why leaves cannot stay in files.
+const NEEDS_RAW: &str =
+    "needs raw leaves: others hold more than the file's bytes, and so must be stored";
 
 impl Service {
     pub(super) fn add(
@@ -44,7 +46,9 @@ impl Service {
         }
         // From before the first block until the pin, or what stands for it, is written.
         let lease = self.repo.lease();
-        // What is remembered are files whose bytes are stored.
+        // Until the clones that are made, if any, are referred to and durably so.
+        let held = self.repo.blocks().hold_clones();
+        // What is remembered are files whose bytes are in the repo.
         let adds = if options.only_hash || options.no_copy {
             None
         } else {
@@ -58,6 +62,7 @@ impl Service {
             import: &import_options,
             log: &log,
             lease: &lease,
+            clones: &held,
             store,
         };
         let added = match self.import(&run, conversation) {
@@ -65,6 +70,7 @@ impl Service {
             Err(stopped) => {
                 if stopped.is_quota() {
                     drop(lease);
+                    drop(held);
                     self.drop_unfinished(&speaker)?;
                 }
                 return Err(stopped.into());
@@ -106,8 +112,14 @@ impl Service {
     fn import_options(&self, options: &AddOptions) -> Result<ImportOptions, Failure> {
         let usage = |error: ShapeError| failure(FailureKind::Usage, error.to_string());
         let profile = options.shape.profile().map_err(usage)?;
-        if options.no_copy && !profile.raw_leaves {
-            return Err(failure(FailureKind::Usage, NO_COPY_NEEDS_RAW));
+        let needs_raw = match options.reflink {
+            _ if options.no_copy => Some("--no-copy"),
+            Some(Reflink::Always) => Some("--reflink=always"),
+            Some(Reflink::Auto) | None => None,
+        };
+        if let Some(flag) = needs_raw.filter(|_| !profile.raw_leaves) {
+            let message = format!("`{flag}` {NEEDS_RAW}");
+            return Err(failure(FailureKind::Usage, message));
         }
         let mut import = ImportOptions {
             profile,
@@ -145,6 +157,7 @@ impl Service {
             import,
             log,
             lease,
+            clones,
             store,
         } = of;
         let speaker = conversation.speaker().clone();
@@ -155,8 +168,16 @@ impl Service {
             look: options.cache,
             resumable: matches!(import.profile.chunker, Chunker::Fixed(_)),
         });
-        let refer = (options.no_copy && !options.only_hash).then(|| self.repo.blocks().as_ref());
-        let steps = Steps::new(conversation, known, log, &told).referring(refer);
+        let blocks = self.repo.blocks().as_ref();
+        let stay = match options.reflink {
+            _ if options.only_hash || options.measure.is_some() => Stay::Stored,
+            _ if options.no_copy => Stay::InFiles(blocks),
+            Some(when) if import.profile.raw_leaves => {
+                Stay::InClones(Cloning::new(blocks, clones, when))
+            }
+            _ => Stay::Stored,
+        };
+        let steps = Steps::new(conversation, known, log, &told).staying(stay);
         let tick = || Some(Event::Progress(log.now()));
         let result = watch(
             &speaker,
@@ -178,6 +199,7 @@ struct Run<'a> {
     import: &'a ImportOptions,
     log: &'a Log<'a>,
     lease: &'a Lease,
+    clones: &'a ClonesHeld<'a>,
     store: Option<&'a dyn Blockstore>,
 }
 

@@ -6,14 +6,14 @@ use std::os::unix::fs::MetadataExt as _;
 use std::sync::Arc;
 
 use store::block::Block;
-use store::blockstore::{Blockstore, Write};
+use store::blockstore::{Blockstore, RocksStore, Write};
 use store::cid::Codec;
 use store::dag::path::resolve;
 use store::dag::walk::missing;
-use store::dag::{self, BlockSource, Walk};
+use store::dag::{self, BlockSource, SourceError, Walk};
 use store::unixfs::Name;
 use store::unixfs::origin::{Identity, Origin};
-use store::unixfs::read::Stat;
+use store::unixfs::read::{FileNode, MAX_DEPTH, Stat};
 
 use super::Service;
 use super::get::{deliver, found};
@@ -107,15 +107,30 @@ impl Service {
         else {
             return Err(misuse("a file was asked for, and none was passed on"));
         };
-        if is_new && missing(self.repo.blocks().as_ref(), root.cid(), 1)?.is_empty() {
+        let file = checked(descriptor, &path)?;
+        let is_here = missing(self.repo.blocks().as_ref(), root.cid(), 1)?.is_empty();
+        // Then there are bytes in it, which are verified like those of an earlier run.
+        let is_cloned = is_new && is_here && self.clone_into(&file, root);
+        if is_new && is_here && !is_cloned {
             return Ok(None);
         }
         Ok(Some(Part {
-            file: Arc::new(checked(descriptor, &path)?),
+            file: Arc::new(file),
             path,
             target,
-            is_new,
+            is_new: is_new && !is_cloned,
         }))
+    }
+
+    /// Makes `file` a clone of one in which the content seems to lie as a whole, where there is one and
+    /// the file system can. Whether it did.
+    fn clone_into(&self, file: &File, root: &Block) -> bool {
+        let source = whole_file(self.repo.blocks(), root).unwrap_or_else(|error| {
+            tracing::debug!(%error, "no file was found to clone");
+            None
+        });
+        // Else it is copied, which always works.
+        source.is_some_and(|source| rustix::fs::ioctl_ficlone(file, source).is_ok())
     }
 
     fn land_in(
@@ -165,6 +180,26 @@ fn wanted(root: &Block) -> Result<Option<LandFile>, Failure> {
         size: stat.size,
         metadata: stat.metadata,
     }))
+}
+
+/// A file that begins with the first leaf of `root`, and is as long.
+fn whole_file(store: &RocksStore, root: &Block) -> Result<Option<File>, SourceError> {
+    let mut node = FileNode::decode(root)?;
+    let size = node.size;
+    for _ in 0..MAX_DEPTH {
+        let Some(&(first, _)) = node.children.first() else {
+            break;
+        };
+        if Codec::of(&first) == Ok(Codec::Raw) {
+            return Ok(store.file_around(&first, 0, size)?);
+        }
+        let block = store.get(&first)?;
+        let Some(Ok(block)) = block.map(|data| Block::verify(first, data)) else {
+            break;
+        };
+        node = FileNode::decode(&block)?;
+    }
+    Ok(None)
 }
 
 /// The file behind a descriptor, if it is a plain file and the one at `path`.

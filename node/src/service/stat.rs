@@ -33,6 +33,7 @@ impl Service {
         };
         let totals = self.repo.blocks().totals()?;
         let space = collector.space()?;
+        let clones = self.repo.blocks().clone_usage();
         Ok(RepoStat {
             path: self.repo.path().as_os_str().to_owned().into(),
             format: format::FORMAT,
@@ -40,6 +41,8 @@ impl Service {
             bytes: totals.bytes,
             stored: space.live,
             referenced: totals.bytes.saturating_sub(space.live),
+            clones: clones.files,
+            clone_bytes: clones.bytes,
             quota: self.repo.blocks().quota(),
             disk: space.disk,
             amplification_permille: space.disk.saturating_mul(1000).checked_div(space.live),

@@ -50,6 +50,7 @@ fn options() -> AddOptions {
         no_pin: false,
         cache: true,
         no_copy: false,
+        reflink: None,
         measure: None,
         pin: PinMarks {
             name: Some("test".into()),

@@ -153,7 +153,7 @@ impl RocksStore {
 
     /// Somebody needs a block that is there: it counts as put now, if a lease is open to whom that
     /// matters. Whose it is is not known here: older ones than his may be open, and end before his.
-    fn meet(&self, batch: &mut Batch, writer: &Writer, key: &[u8], entry: Entry) {
+    pub(super) fn meet(&self, batch: &mut Batch, writer: &Writer, key: &[u8], entry: Entry) {
         if entry.born < writer.generation && self.leases.oldest().is_some() {
             let entry = Entry {
                 born: writer.generation,
@@ -231,6 +231,7 @@ impl RocksStore {
             if entry.referenced {
                 self.table_scan(REFS, &schema::refs_of(key), &mut |row, _| {
                     batch.writes.delete_cf(self.family(REFS), row);
+                    self.leave_clone(&mut batch, key, row);
                     true
                 })?;
             }

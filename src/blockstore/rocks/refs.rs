@@ -1,9 +1,10 @@
-//! References: blocks whose bytes lie in users' files.
+//! References: blocks whose bytes lie in users' files, or in clones of them.
 //!
 //! Invariant: what is read from a file has the hash that was asked for, checked on each read, whatever
 //! became of the file. Where a file is, and what told it from others when it was looked at, only helps
 //! to find the bytes and to say by name which file has changed.
 
+mod clones;
 mod open;
 mod rows;
 
@@ -11,6 +12,8 @@ use std::collections::HashSet;
 
 use bytes::Bytes;
 
+pub(super) use self::clones::Clones;
+pub use self::clones::{CloneError, CloneUsage, ClonesHeld};
 pub(super) use self::open::OpenFiles;
 use super::RocksStore;
 use super::batch::Batch;
@@ -62,8 +65,9 @@ impl RocksStore {
     /// The users' files in which there are, or were, blocks.
     pub fn referenced_files(&self) -> Result<Vec<ReferencedFile>, StoreError> {
         let mut files = Vec::new();
-        self.table_scan(REFS, rows::FILES, &mut |_, value| {
-            files.extend(rows::decode_file(value));
+        self.table_scan(REFS, rows::FILES, &mut |key, value| {
+            let is_users = rows::file_of_key(key).is_some_and(|file| !clones::is_clone(file));
+            files.extend(rows::decode_file(value).filter(|_| is_users));
             true
         })?;
         Ok(files)
@@ -106,9 +110,24 @@ impl RocksStore {
             if cid::identity_data(block.cid()).is_some() {
                 continue;
             }
+            let is_first = seen.insert(key);
+            if clones::is_clone(file) {
+                // A clone is needed only for what is nowhere else in the repo.
+                if !is_first {
+                    continue;
+                }
+                if let Some(there) = old.filter(|old| old.is_there())
+                    && (there.stored || self.is_in_clone(key)?)
+                {
+                    self.meet(&mut batch, &writer, key, there);
+                    continue;
+                }
+                let row = rows::content_key(key, file, *offset);
+                batch.writes.put_cf(self.family(REFS), row, []);
+            }
             let row = rows::block_key(key, file, *offset);
             batch.writes.put_cf(self.family(REFS), row, []);
-            if !seen.insert(key) {
+            if !is_first {
                 continue;
             }
             match old {
@@ -226,26 +245,61 @@ impl RocksStore {
 
     fn file(&self, file: FileId) -> Result<Option<ReferencedFile>, StoreError> {
         let row = self.table_get(REFS, &rows::file_key(file))?;
-        Ok(row.and_then(|row| rows::decode_file(&row)))
+        let mut row = row.and_then(|row| rows::decode_file(&row));
+        if let (Some(row), Some(path)) = (&mut row, self.clone_path(file)) {
+            // Where the repo is now.
+            row.origin.path = path;
+        }
+        Ok(row)
     }
 
     /// Files and offsets at which the block of this multihash is said to be.
     fn places(&self, key: &[u8]) -> Result<Vec<(FileId, u64)>, StoreError> {
         let prefix = schema::refs_of(key);
-        let mut places = Vec::new();
+        let mut places = self.places_in_clones(key)?;
         self.table_scan(REFS, &prefix, &mut |row, _| {
-            places.extend(rows::place(&row[prefix.len()..]));
+            let place = rows::place(&row[prefix.len()..]);
+            places.extend(place.filter(|(file, _)| !clones::is_clone(*file)));
             places.len() < PLACES_MAX
         })?;
         Ok(places)
     }
 
+    /// Those of them that are in clones.
+    fn places_in_clones(&self, key: &[u8]) -> Result<Vec<(FileId, u64)>, StoreError> {
+        let prefix = schema::refs_of(key);
+        let mut places = Vec::new();
+        let first = [prefix.as_slice(), &clones::FIRST.to_be_bytes()].concat();
+        self.table_scan_from(REFS, &first, &mut |row, _| {
+            let place = row.strip_prefix(prefix.as_slice()).and_then(rows::place);
+            places.extend(place);
+            place.is_some() && places.len() < PLACES_MAX
+        })?;
+        Ok(places)
+    }
+
+    fn is_in_clone(&self, key: &[u8]) -> Result<bool, StoreError> {
+        Ok(!self.places_in_clones(key)?.is_empty())
+    }
+
+    /// What becomes of the rows of a clone when one of the rows of a block that is removed says that
+    /// the block was in it: the doubt whether any other is.
+    pub(super) fn leave_clone(&self, batch: &mut Batch, key: &[u8], row: &[u8]) {
+        let place = row.strip_prefix(schema::refs_of(key).as_slice());
+        if let Some((file, offset)) = place.and_then(rows::place)
+            && clones::is_clone(file)
+        {
+            let refs = self.family(REFS);
+            batch
+                .writes
+                .delete_cf(refs, rows::content_key(key, file, offset));
+            batch.writes.put_cf(refs, rows::doubt_key(file), []);
+        }
+    }
+
     /// A number that no file has yet.
     fn next_file(&self) -> Result<FileId, StoreError> {
-        let mut files = self.db.raw_iterator_cf(self.family(REFS));
-        files.seek_for_prev(rows::file_key(FileId(u64::MAX)));
-        let last = files.key().and_then(rows::file_of_key);
-        files.status().map_err(super::failed)?;
+        let last = self.last_of_users()?;
         Ok(FileId(last.map_or(1, |FileId(last)| last + 1)))
     }
 }

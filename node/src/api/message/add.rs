@@ -43,6 +43,19 @@ pub struct AddOptions {
     /// place is known.
     #[serde(default)]
     pub no_copy: bool,
+    /// Keep clones of the files, in which the leaves stay, instead of the leaves' bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reflink: Option<Reflink>,
+}
+
+/// When files are cloned, as in `cp`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reflink {
+    /// Where the file system can; all else is stored.
+    Auto,
+    /// What cannot be cloned is an error.
+    Always,
 }
 
 /// One step of what is to be added, in the order of `store::unixfs::Entry`.

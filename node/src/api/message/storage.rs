@@ -40,8 +40,13 @@ pub struct RepoStat {
     pub bytes: u64,
     /// Bytes of the blocks that the repo itself stores, which the quota counts.
     pub stored: u64,
-    /// Bytes of the blocks that lie in users' files only.
+    /// Bytes of the blocks that lie in users' files or clones of them only.
     pub referenced: u64,
+    /// Clones of users' files that the repo keeps.
+    pub clones: u64,
+    /// Their bytes, which are not in `disk`: they take room of their own only as far as the files that
+    /// they are clones of have changed, or are gone.
+    pub clone_bytes: u64,
     /// Bytes that may be stored; `None`: no limit.
     pub quota: Option<u64>,
     /// Bytes of the database's files.

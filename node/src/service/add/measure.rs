@@ -27,6 +27,10 @@ impl Service {
         let Some(quota) = blocks.quota() else {
             return Ok(());
         };
+        if options.reflink.is_some() && blocks.can_clone() {
+            // Clones take none of it; where one cannot be made after all, the quota holds all the same.
+            return Ok(());
+        }
         let at_most = bytes.saturating_add(bytes / NODES + SOME);
         if blocks.live_bytes().saturating_add(at_most) <= quota {
             return Ok(());
@@ -40,6 +44,7 @@ impl Service {
                 import,
                 log: &log,
                 lease: &lease,
+                clones: &blocks.hold_clones(),
                 store: Some(&measure as &dyn Blockstore),
             },
             conversation,

@@ -12,7 +12,7 @@ use std::os::fd::OwnedFd;
 use std::sync::{Mutex, PoisonError};
 
 use store::adds::{Adds, Wanted};
-use store::blockstore::{FileId, Lease, RocksStore, StoreError};
+use store::blockstore::{Lease, StoreError};
 use store::unixfs::data::Metadata;
 use store::unixfs::layout::Part;
 use store::unixfs::origin::{Identity, Origin};
@@ -20,6 +20,7 @@ use store::unixfs::source::SourceError;
 use store::unixfs::{Entry, Name};
 
 use super::log::Log;
+use super::stay::Stay;
 use crate::api::conversation::{Conversation, Speaker, failure};
 use crate::api::message::{Event, Failure, FailureKind, Step};
 
@@ -44,8 +45,8 @@ pub(super) struct Steps<'a> {
     conversation: &'a mut Conversation,
     speaker: Speaker,
     known: Option<Known<'a>>,
-    /// Knows files in which leaves are to stay.
-    refer: Option<&'a RocksStore>,
+    /// Where leaves are kept.
+    stay: Stay<'a>,
     log: &'a Log<'a>,
     /// Entries in their order; at the front one that waits for its file, or none.
     queue: VecDeque<Next<'a>>,
@@ -65,14 +66,14 @@ struct Asked {
     name: Name,
     metadata: Metadata,
     origin: Option<Origin>,
-    /// Where it is, if its leaves are to stay there.
+    /// Where it is.
     path: Option<Name>,
 }
 
 /// An open file of the client; ends with an error when the client goes.
 pub(super) struct Content<'a> {
     file: File,
-    /// What it was when it was opened, if its leaves are to stay in it.
+    /// What it was when it was opened, if its leaves are to stay in it, and it could change.
     stays: Option<Identity>,
     speaker: Speaker,
     log: &'a Log<'a>,
@@ -132,7 +133,7 @@ impl<'a> Steps<'a> {
             conversation,
             speaker,
             known,
-            refer: None,
+            stay: Stay::Stored,
             log,
             queue: VecDeque::new(),
             path: Path::default(),
@@ -140,9 +141,9 @@ impl<'a> Steps<'a> {
         }
     }
 
-    /// Leaves stay in their files, which the store learns of.
-    pub(super) fn referring(mut self, refer: Option<&'a RocksStore>) -> Self {
-        self.refer = refer;
+    /// Leaves are kept as `stay` says.
+    pub(super) fn staying(mut self, stay: Stay<'a>) -> Self {
+        self.stay = stay;
         self
     }
 
@@ -234,14 +235,15 @@ impl<'a> Steps<'a> {
                     identity,
                 } => {
                     let path: Name = self.path.child(&name).into();
-                    let stays = self.refer.is_some().then(|| path.clone());
+                    let is_asked = !matches!(self.stay, Stay::Stored);
+                    let place = is_asked.then(|| path.clone());
                     let origin = identity.map(|identity| Origin { path, identity });
                     files.push(entries.len());
                     entries.push(Next::Asked(Asked {
                         name,
                         metadata,
                         origin,
-                        path: stays,
+                        path: place,
                     }));
                 }
                 step => match self.plain(step) {
@@ -341,14 +343,16 @@ impl<'a> Steps<'a> {
     }
 
     /// The file whose descriptor has come.
-    fn opened(&self, asked: Asked, descriptor: OwnedFd) -> Result<Entry<Content<'a>>, SourceError> {
+    fn opened(
+        &mut self,
+        asked: Asked,
+        descriptor: OwnedFd,
+    ) -> Result<Entry<Content<'a>>, SourceError> {
         let mut file = File::from(descriptor);
         // What was opened must be what was looked at.
         let identity = file.metadata().ok().map(|metadata| Identity::of(&metadata));
-        let refer = match self.refer {
-            Some(store) => Some(self.refer(store, &asked, identity)?),
-            None => None,
-        };
+        let stays = self.stay.in_file(&mut file, asked.path.as_ref(), identity);
+        let stays = stays.map_err(|failure| self.refuse(failure))?;
         let origin = asked
             .origin
             .filter(|origin| Some(origin.identity) == identity);
@@ -368,42 +372,14 @@ impl<'a> Steps<'a> {
             metadata: asked.metadata,
             origin,
             begun,
-            refer,
+            refer: stays.as_ref().map(|stays| stays.id),
             content: Content {
                 file,
-                stays: refer.and(identity),
+                stays: stays.and_then(|stays| stays.as_it_was),
                 speaker: self.speaker.clone(),
                 log: self.log,
             },
         })
-    }
-}
-
-impl Steps<'_> {
-    /// The store's number of a file in which leaves are to stay.
-    fn refer(
-        &self,
-        store: &RocksStore,
-        asked: &Asked,
-        identity: Option<Identity>,
-    ) -> Result<FileId, SourceError> {
-        let (Some(path), Some(identity)) = (&asked.path, identity) else {
-            return Err(self.misuse("`--no-copy` takes files and directories, no standard input"));
-        };
-        let shown = path.as_path().display();
-        // The path is what the file is found by later.
-        match std::fs::metadata(path.as_path()).map(|found| Identity::of(&found)) {
-            Ok(found) if (found.device, found.inode) == (identity.device, identity.inode) => {}
-            Ok(_) => return Err(self.misuse(&format!("`{shown}` was exchanged for another file"))),
-            Err(error) => return Err(self.misuse(&format!("cannot look at `{shown}`: {error}"))),
-        }
-        let origin = Origin {
-            path: path.clone(),
-            identity,
-        };
-        store
-            .refer_to(&origin, None)
-            .map_err(|error| self.broken(error))
     }
 }
 

@@ -41,6 +41,11 @@ impl OpenFiles {
         Ok(bytes.into())
     }
 
+    /// The file that is at `path` now.
+    pub(super) fn handle(&self, path: &Name) -> io::Result<File> {
+        self.open(path)?.file.try_clone()
+    }
+
     fn open(&self, path: &Name) -> io::Result<Arc<Opened>> {
         // Each time, so that no descriptor keeps a file that its user has removed.
         let now = match std::fs::metadata(path.as_path()) {
@@ -77,7 +82,7 @@ impl OpenFiles {
         Ok(opened)
     }
 
-    fn forget(&self, path: &Name) {
+    pub(super) fn forget(&self, path: &Name) {
         let mut files = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         files.pop(path);
     }

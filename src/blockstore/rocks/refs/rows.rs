@@ -8,6 +8,8 @@
 //! 'b' | multihash | file: u64 | offset: u64
 //!                                      nothing: the index has the length
 //! ```
+//!
+//! `super::clones` has the rows that clones have beside these.
 
 use bytes::Buf as _;
 
@@ -21,6 +23,8 @@ pub(super) const PATH_MAX: usize = 4096;
 
 pub(super) const FILES: &[u8] = b"f";
 
+pub(super) const DOUBTS: &[u8] = b"x";
+
 pub(super) fn file_key(file: FileId) -> Vec<u8> {
     [FILES, &file.0.to_be_bytes()].concat()
 }
@@ -28,6 +32,25 @@ pub(super) fn file_key(file: FileId) -> Vec<u8> {
 /// The file of a key that [`file_key`] made.
 pub(super) fn file_of_key(key: &[u8]) -> Option<FileId> {
     let id = key.strip_prefix(FILES)?.try_into().ok()?;
+    Some(FileId(u64::from_be_bytes(id)))
+}
+
+/// What the rows of the blocks in a clone begin with.
+pub(super) fn content_of(file: FileId) -> Vec<u8> {
+    [b"c".as_slice(), &file.0.to_be_bytes()].concat()
+}
+
+pub(super) fn content_key(multihash: &[u8], file: FileId, offset: u64) -> Vec<u8> {
+    [&content_of(file), multihash, &offset.to_be_bytes()].concat()
+}
+
+pub(super) fn doubt_key(file: FileId) -> Vec<u8> {
+    [DOUBTS, &file.0.to_be_bytes()].concat()
+}
+
+/// The file of a key that [`doubt_key`] made.
+pub(super) fn file_of_doubt(key: &[u8]) -> Option<FileId> {
+    let id = key.strip_prefix(DOUBTS)?.try_into().ok()?;
     Some(FileId(u64::from_be_bytes(id)))
 }
 
@@ -147,5 +170,11 @@ mod tests {
         expected.extend([0, 0, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 0, 0, 0, 3]);
         assert_eq!(key, expected);
         assert_eq!(place(&key[4..]), Some((file, 3)));
+        let mut expected = vec![b'c', 0, 0, 0, 0, 0, 0, 1, 2, 0x12, 1, 9];
+        expected.extend([0, 0, 0, 0, 0, 0, 0, 3]);
+        assert_eq!(content_key(&[0x12, 1, 9], file, 3), expected);
+        assert!(expected.starts_with(&content_of(file)));
+        assert_eq!(doubt_key(file), [b'x', 0, 0, 0, 0, 0, 0, 1, 2]);
+        assert_eq!(file_of_doubt(&doubt_key(file)), Some(file));
     }
 }

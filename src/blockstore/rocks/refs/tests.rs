@@ -10,7 +10,7 @@ use crate::blockstore::{Blockstore, StoreOptions};
 use crate::cid::{Codec, Version};
 use crate::unixfs::origin::Identity;
 
-const SIZE: usize = 1000;
+pub(super) const SIZE: usize = 1000;
 
 /// A store, and a directory for files beside it.
 fn store() -> (TempDir, RocksStore, PathBuf) {
@@ -22,7 +22,7 @@ fn store() -> (TempDir, RocksStore, PathBuf) {
     (dir, store, files)
 }
 
-fn blocks(seed: u8, count: usize) -> Vec<(Block, u64)> {
+pub(super) fn blocks(seed: u8, count: usize) -> Vec<(Block, u64)> {
     let data = |i: usize| -> Bytes {
         let byte = |j: usize| (i * 31 + j * 7 + usize::from(seed)).to_le_bytes()[0];
         let stamp = [seed, i.to_le_bytes()[0]];
@@ -34,14 +34,14 @@ fn blocks(seed: u8, count: usize) -> Vec<(Block, u64)> {
         .collect()
 }
 
-fn bytes_of(blocks: &[(Block, u64)]) -> Vec<u8> {
+pub(super) fn bytes_of(blocks: &[(Block, u64)]) -> Vec<u8> {
     blocks
         .iter()
         .flat_map(|(block, _)| block.data().to_vec())
         .collect()
 }
 
-fn cids(blocks: &[(Block, u64)]) -> Vec<Cid> {
+pub(super) fn cids(blocks: &[(Block, u64)]) -> Vec<Cid> {
     blocks.iter().map(|(block, _)| *block.cid()).collect()
 }
 
@@ -53,18 +53,18 @@ fn origin(path: &Path) -> Origin {
 }
 
 /// Writes the blocks into a file and refers to it.
-fn refer(store: &RocksStore, path: &Path, blocks: &[(Block, u64)]) -> FileId {
+pub(super) fn refer(store: &RocksStore, path: &Path, blocks: &[(Block, u64)]) -> FileId {
     fs::write(path, bytes_of(blocks)).unwrap();
     let file = store.refer_to(&origin(path), None).unwrap();
     store.put_referenced(file, blocks, Write::Logged).unwrap();
     file
 }
 
-fn get(store: &RocksStore, blocks: &[(Block, u64)]) -> Vec<Option<Bytes>> {
+pub(super) fn get(store: &RocksStore, blocks: &[(Block, u64)]) -> Vec<Option<Bytes>> {
     store.get_many(&cids(blocks)).unwrap()
 }
 
-fn all(blocks: &[(Block, u64)]) -> Vec<Option<Bytes>> {
+pub(super) fn all(blocks: &[(Block, u64)]) -> Vec<Option<Bytes>> {
     blocks
         .iter()
         .map(|(block, _)| Some(block.data().clone()))
