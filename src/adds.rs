@@ -106,7 +106,7 @@ impl Adds {
             .filter(single)
             .map(|row| row.root.cid)
             .collect();
-        let mut present = self.store.meet_many(&roots)?.into_iter();
+        let mut present = self.store.lease_many(&roots, lease)?.into_iter();
         let mut seen = Vec::new();
         for (slot, key) in rows.iter_mut().zip(keys) {
             let Some(row) = slot else { continue };
@@ -115,6 +115,7 @@ impl Adds {
             } else {
                 // First the lease: nothing below it goes between the look and the use.
                 lease.root(&row.root.cid);
+                self.store.past_removals();
                 self.is_whole(&row.root.cid)?
             };
             if !whole {

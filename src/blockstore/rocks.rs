@@ -182,6 +182,12 @@ impl RocksStore {
     }
 }
 
+impl Drop for RocksStore {
+    fn drop(&mut self) {
+        self.tidy_up();
+    }
+}
+
 impl Blockstore for RocksStore {
     fn get_many(&self, cids: &[Cid]) -> Result<Vec<Option<Bytes>>, StoreError> {
         self.note_traffic();

@@ -8,6 +8,7 @@ use std::sync::{MutexGuard, PoisonError};
 
 use rocksdb::{ReadOptions, WriteBatch, WriteOptions};
 
+use super::lease::Lease;
 use super::{RocksStore, failed};
 use crate::block::Block;
 use crate::blockstore::schema::{
@@ -161,6 +162,25 @@ impl RocksStore {
             };
             batch.writes.put_cf(self.family(INDEX), key, entry.encode());
         }
+    }
+
+    /// Waits until a removal that is under way is over: the next one knows what was leased before this.
+    pub(crate) fn past_removals(&self) {
+        drop(self.writer());
+    }
+
+    /// Which of these blocks are there, with `lease` on them: they are found again while it lives.
+    pub(crate) fn lease_many(&self, cids: &[Cid], lease: &Lease) -> Result<Vec<bool>, StoreError> {
+        if !lease.roots(cids) {
+            return self.meet_many(cids);
+        }
+        self.past_removals();
+        let keys: Vec<Vec<u8>> = cids.iter().map(|cid| cid.hash().to_bytes()).collect();
+        let entries = self.raw_entries(&keys)?.into_iter();
+        let there = entries.zip(cids).map(|(entry, cid)| {
+            entry.is_some_and(Entry::is_there) || cid::identity_data(cid).is_some()
+        });
+        Ok(there.collect())
     }
 
     /// Which of these blocks are there. Somebody needs them: they count as put now, so that whoever has

@@ -12,6 +12,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::cid::Cid;
 
+/// Roots of a lease that [`Lease::roots`] takes: some 50 MiB.
+const ROOTS_MAX: usize = 1 << 20;
+
 /// All leases of a store.
 #[derive(Debug, Default)]
 pub(crate) struct Leases {
@@ -79,15 +82,35 @@ impl Leases {
 impl Lease {
     /// Uses all that is below `root` too, now or later.
     pub fn root(&self, root: &Cid) {
+        self.hold(std::slice::from_ref(root));
+    }
+
+    /// Uses all that is below these too, unless it has a million of them already: says whether it does.
+    /// What a collection is just removing may go still: look for it after
+    /// [`RocksStore::past_removals`](super::RocksStore::past_removals).
+    pub(crate) fn roots(&self, roots: &[Cid]) -> bool {
+        let held = self.held().len();
+        let fits = held + roots.len() <= ROOTS_MAX;
+        if fits {
+            self.hold(roots);
+        }
+        fits
+    }
+
+    fn hold(&self, roots: &[Cid]) {
+        let mut held = self.held();
         let mut state = self.leases.state();
-        let hash = state.hasher.hash_one(root.hash().to_bytes().as_slice());
-        *state.roots.entry(hash).or_default() += 1;
+        for root in roots {
+            let hash = state.hasher.hash_one(root.hash().to_bytes().as_slice());
+            *state.roots.entry(hash).or_default() += 1;
+            held.push(hash);
+        }
         drop(state);
-        self.roots
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(hash);
         self.leases.note_change();
+    }
+
+    fn held(&self) -> MutexGuard<'_, Vec<u64>> {
+        self.roots.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
