@@ -22,7 +22,7 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-pub use self::space::{Space, Usage};
+pub use self::space::{LEAST, SPARE, Space, Usage};
 
 use self::live::{Live, Roots};
 use crate::blockstore::{Put, RocksStore, StoreError};

@@ -5,7 +5,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use store::blockstore::StoreError;
-use store::gc::Collection;
+use store::gc::{Collection, SPARE};
 use store::repo::Repo;
 
 /// How often it looks whether there is something to do.
@@ -93,7 +93,7 @@ fn run(repo: &Repo, stop: &Stop) {
                 })?;
             }
             if !stop.is_set() {
-                collector.reclaim(WASTEFUL)?;
+                collector.reclaim(WASTEFUL, SPARE)?;
             }
             Ok(())
         };

@@ -4,7 +4,7 @@ use std::sync::PoisonError;
 
 use super::live::Live;
 use super::sweep;
-use super::{Collected, Collection, Collector};
+use super::{Collected, Collection, Collector, SPARE};
 use crate::blockstore::StoreError;
 use crate::cid::Cid;
 
@@ -53,7 +53,7 @@ impl Collector {
         self.store.sweep_clones()?;
         tracing::debug!(?collected, "room was made");
         // What a command without a node removes, no node gives back.
-        self.reclaim(WASTEFUL)?;
+        self.reclaim(WASTEFUL, SPARE)?;
         Ok(self.fits(needed))
     }
 

@@ -22,13 +22,11 @@ pub struct Space {
 }
 
 impl Space {
-    /// Bytes on disk for each hundred live ones.
-    #[must_use]
-    pub const fn percent(self) -> u64 {
-        if self.live == 0 {
-            return if self.disk > FREE { u64::MAX } else { 100 };
-        }
-        self.disk.saturating_mul(100) / self.live
+    /// Whether there are more than `percent` bytes on disk for each hundred live ones, and more than
+    /// `spare` besides.
+    const fn exceeds(self, percent: u64, spare: u64) -> bool {
+        self.disk.saturating_sub(self.live) > spare
+            && self.disk.saturating_mul(100) > self.live.saturating_mul(percent)
     }
 }
 
@@ -43,8 +41,10 @@ pub struct Usage {
     pub reclaimable: u64,
 }
 
-/// Below this many bytes nobody cares for a factor.
-const FREE: u64 = 32 << 20;
+/// Below this many bytes nobody cares for a factor, unless he asks.
+pub const SPARE: u64 = 32 << 20;
+/// What tables and files take, however little is in them.
+pub const LEAST: u64 = 1 << 20;
 
 impl Collector {
     /// What the store takes on disk.
@@ -56,12 +56,10 @@ impl Collector {
     }
 
     /// Gives back the space of removed blocks, if more than `percent` bytes are on disk for each
-    /// hundred live ones. Rewrites the blocks that lie beside removed ones, which needs room for them.
+    /// hundred live ones, and more than `spare` ([`SPARE`] or [`LEAST`]) besides. Rewrites the blocks that lie beside removed ones, which needs room for them.
     /// Says whether it did; at most one does at a time.
-    pub fn reclaim(&self, percent: u64) -> Result<bool, StoreError> {
-        let wasteful = |space: Space| {
-            space.percent() > percent && space.disk.saturating_sub(space.live) > FREE
-        };
+    pub fn reclaim(&self, percent: u64, spare: u64) -> Result<bool, StoreError> {
+        let wasteful = |space: Space| space.exceeds(percent, spare);
         if !wasteful(self.space()?) || self.reclaiming.swap(true, Ordering::AcqRel) {
             return Ok(false);
         }

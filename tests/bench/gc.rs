@@ -10,7 +10,7 @@ use store::blockstore::{Blockstore, Write};
 use store::cid::{Codec, Version};
 use store::dag::pb::Node;
 use store::dag::{BlockSource, Link, source::Local};
-use store::gc::Collection;
+use store::gc::{Collection, LEAST};
 use store::pin::Wanted;
 use store::repo::{Repo, RepoOptions};
 use store::unixfs::Name;
@@ -174,7 +174,7 @@ pub(crate) fn run(place: &Path, blocks: u64) {
         let collected = repo.collector().collect(&collection).expect("no errors");
         let collecting = began.elapsed();
         let began = Instant::now();
-        repo.collector().reclaim(108).expect("no errors");
+        repo.collector().reclaim(108, LEAST).expect("no errors");
         let reclaiming = began.elapsed();
         done.store(true, Ordering::Relaxed);
         let pair = pair.join().expect("it does not panic");

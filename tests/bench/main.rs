@@ -1,5 +1,6 @@
-//! `cargo run --example bench -- add|get|car|small|tree [--mib N] [--files F] [--runs R]`: whole commands, timed side by side
-//! with the limits of the machine, in one run. Machines are noisy: quote the ratios.
+//! `cargo run --example bench -- add|get|car|small|tree|gc|space`, with `--mib N`, `--files F`, `--blocks N`,
+//! `--runs R`: whole commands, timed side by side with the limits of the machine, in one run. Machines are
+//! noisy: quote the ratios.
 
 #![allow(clippy::cast_precision_loss, reason = "figures for people")]
 
@@ -13,6 +14,9 @@ use std::time::{Duration, Instant};
 use sha2::{Digest, Sha256};
 
 mod gc;
+#[path = "../e2e/gc/rounds.rs"]
+#[allow(unreachable_pub, clippy::unwrap_used, reason = "shared with the tests")]
+mod rounds;
 
 #[path = "../e2e/support.rs"]
 #[allow(
@@ -357,6 +361,24 @@ fn tree(mib: u64, files: u64, rounds: usize) {
     );
 }
 
+/// What a store takes on disk while half of it is exchanged ten times.
+fn space(mib: u64) {
+    for (mib, chunker) in [(mib, "size-1048576"), (mib / 4, "size-4096")] {
+        println!("{mib} MiB, --chunker {chunker}: bytes on disk for each stored one");
+        let samples = rounds::rounds(&Place::new(), 10, mib, chunker);
+        for after in ["add", "pin rm", "gc"] {
+            let of_it = samples.iter().filter(|sample| sample.after == after);
+            let figures: Vec<f64> = of_it.map(rounds::Sample::amplification).collect();
+            let most = figures.iter().copied().fold(0.0, f64::max);
+            let list: Vec<String> = figures
+                .iter()
+                .map(|figure| format!("{figure:.3}"))
+                .collect();
+            println!("after {after:<7} at most {most:.3}   {}", list.join(" "));
+        }
+    }
+}
+
 fn main() {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let option = |name: &str, default: u64| {
@@ -375,10 +397,11 @@ fn main() {
         Some("small") => small(rounds(31)),
         Some("gc") => gc::run(&Place::new().path(""), option("--blocks", 1_000_000)),
         Some("car") => car(mib, rounds(5)),
+        Some("space") => space(mib),
         _ => {
             let _ = writeln!(
                 std::io::stderr(),
-                "usage: bench add|get|car|small|tree|gc [--mib N] [--runs R] [--files F] [--blocks N]"
+                "usage: bench add|get|car|small|tree|gc|space [--mib N] [--runs R] [--files F] [--blocks N]"
             );
             std::process::exit(2);
         }

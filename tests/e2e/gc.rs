@@ -1,5 +1,7 @@
 //! Collections and the quota, as an operator meets them.
 
+mod rounds;
+
 use std::io::Write;
 use std::process::Stdio;
 use std::time::Duration;
@@ -140,6 +142,22 @@ fn what_cannot_fit_is_refused_and_nothing_of_it_stays() {
     assert_eq!(stat(&place, "repo", "stored"), before);
     // What is here already takes no room.
     output(small().args(["add", "--quiet"]).arg(&first));
+}
+
+/// Half of the store is exchanged ten times. `bench space` does it with more.
+#[test]
+fn ten_rounds_take_little_more_than_what_is_there() {
+    for (mib, chunker) in [(192, "size-1048576"), (32, "size-4096")] {
+        let place = Place::new();
+        for sample in rounds::rounds(&place, 10, mib, chunker) {
+            let limit = if sample.after == "gc" { 1.15 } else { 1.35 };
+            assert!(
+                sample.amplification() <= limit,
+                "{chunker}: {sample:?}: {:.3}",
+                sample.amplification()
+            );
+        }
+    }
 }
 
 /// Killed fifty times at random moments; what is pinned is whole after each ten of them.

@@ -47,6 +47,16 @@ impl Place {
         Self(TempDir::new_in(dir).unwrap())
     }
 
+    /// In memory, where there is such a directory: for many small files, each synced, about whose
+    /// durability nothing is asked.
+    pub fn in_memory() -> Self {
+        let memory = Path::new("/dev/shm");
+        if memory.is_dir() {
+            return Self::within(memory);
+        }
+        Self::new()
+    }
+
     pub fn path(&self, name: &str) -> PathBuf {
         self.0.path().join(name)
     }

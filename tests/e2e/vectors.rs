@@ -6,11 +6,18 @@ mod cases;
 use self::cases::cases;
 use crate::support::{Place, output};
 
+/// Bytes of an input that may lie in memory, with a repo and an output beside it.
+const SMALL: u64 = 64 << 20;
+
 #[test]
 fn the_program_gives_kubos_cids_and_the_inputs_back() {
     let mut wrong = Vec::new();
     for case in cases() {
-        let place = Place::new();
+        let place = if case.size() <= SMALL {
+            Place::in_memory()
+        } else {
+            Place::new()
+        };
         let input = case.make(&place.path(""));
         let mut add = place.store("repo");
         add.args(["add", "--quiet", "--profile", case.profile()])

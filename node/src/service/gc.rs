@@ -1,6 +1,6 @@
 //! `gc`.
 
-use store::gc::Collection;
+use store::gc::{Collection, LEAST};
 
 use super::Service;
 use crate::api::conversation::{Speaker, watch};
@@ -29,7 +29,7 @@ impl Service {
         let work = || {
             let collected = collector.collect(&collection)?;
             if !request.dry_run && !speaker.is_gone() {
-                collector.reclaim(SETTLED)?;
+                collector.reclaim(SETTLED, LEAST)?;
             }
             Ok::<_, Failure>(collected)
         };
