@@ -16,7 +16,7 @@ use crate::keep::{EXPIRY, pin_key};
 
 pub use entry::{LABEL_KEY_MAX, LABEL_VALUE_MAX, LABELS_MAX, Labels, NAME_MAX, Pin, PinKind};
 pub use filter::{Filter, Label, NameFilter};
-pub use holders::{Holder, Holders};
+pub use holders::{Held, Holder, Holders, Place, Whereabouts};
 
 /// Pins that are read, or written, together.
 const PAGE: usize = 1024;

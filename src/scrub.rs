@@ -7,7 +7,6 @@
 mod dag;
 mod examine;
 mod finding;
-mod holders;
 mod pace;
 mod state;
 
@@ -20,7 +19,6 @@ use crate::cid::Key;
 pub use self::dag::Dag;
 pub(crate) use self::finding::cid_of;
 pub use self::finding::{Finding, Kind};
-pub use self::holders::{Holder, Holders, Place};
 pub use self::state::ScrubState;
 
 use self::examine::examine;

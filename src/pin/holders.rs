@@ -1,21 +1,26 @@
 //! Who keeps a block: found upwards, from the block through the nodes that link to it, so that no pinned
-//! DAG is walked.
+//! DAG is walked. `climb` has the way up, `place` what is read on the way down again.
 
-use std::collections::HashSet;
+mod climb;
+mod place;
 
-use super::{Pin, PinKind, Pins, decode};
-use crate::Block;
-use crate::blockstore::{Blockstore, StoreError, schema};
-use crate::cid::{self, Cid, Codec};
-use crate::dag::Link;
-use crate::keep::{Hold, Keep, pin_key};
+use self::climb::{Climb, Each, Met};
+pub use self::place::Place;
+use super::{Pin, PinKind, Pins};
+use crate::blockstore::{StoreError, schema};
+use crate::cid::{Cid, Codec, Key};
+use crate::keep::Hold;
+use crate::scrub::cid_of;
 
-/// Nodes that a search remembers at most; each takes some 100 bytes.
+/// Nodes that a search for all holders remembers at most; each takes some 100 bytes.
 const VISITED_MAX: usize = 1 << 20;
+/// Nodes that are looked at to say where a block is, so that one in a million directories is told soon
+/// too.
+const NEARBY: usize = 1 << 16;
 /// Nodes that are looked at before a block counts as not pinned when that only saves a read.
 const GLANCE: usize = 4096;
-/// Parents that are read together. Some blocks have millions: an empty file, a block of zeros.
-const PARENTS: usize = 64;
+/// Holders that are told of where a block is; more help nobody.
+const HELD: usize = 16;
 
 /// Why a block is kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,6 +42,25 @@ pub struct Holders {
     pub complete: bool,
 }
 
+/// What a block is a part of.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Whereabouts {
+    /// Who keeps it: the first sixteen that are found.
+    pub held: Vec<Held>,
+    /// From a root, that of the first holder if there is one, down to the block: all that somebody has to
+    /// be asked for who has the root and perhaps not this block. It has at least the block.
+    pub chain: Vec<Cid>,
+}
+
+/// One that keeps a block, and where the block stands below its root.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Held {
+    /// Who.
+    pub holder: Holder,
+    /// Where the block was met first below it, as far as that can be read.
+    pub place: Place,
+}
+
 impl Holder {
     /// The root of what is kept; `None` for a hold without a path, which nobody makes.
     #[must_use]
@@ -44,6 +68,15 @@ impl Holder {
         match self {
             Self::Pin(pin) | Self::Below(pin) => Some(&pin.root),
             Self::Hold(hold) => hold.path.first(),
+        }
+    }
+
+    /// The pin, if it is one.
+    #[must_use]
+    pub const fn pin(&self) -> Option<&Pin> {
+        match self {
+            Self::Pin(pin) | Self::Below(pin) => Some(pin),
+            Self::Hold(_) => None,
         }
     }
 }
@@ -56,12 +89,15 @@ impl Pins {
     /// nodes.
     pub fn holders(&self, cid: &Cid, limit: usize) -> Result<Holders, StoreError> {
         let mut holders = Vec::new();
-        let complete = self.climb(cid, VISITED_MAX, &mut |holder| {
+        let complete = self.climb(&Key::of(cid), VISITED_MAX, &mut |met, _| {
+            let Met::Holder(holder) = met else {
+                return Ok(true);
+            };
             if holders.len() == limit {
-                return false;
+                return Ok(false);
             }
             holders.push(holder);
-            true
+            Ok(true)
         })?;
         Ok(Holders { holders, complete })
     }
@@ -70,189 +106,65 @@ impl Pins {
     /// here (I3).
     pub fn is_whole(&self, cid: &Cid) -> Result<bool, StoreError> {
         let mut found = false;
-        self.climb(cid, GLANCE, &mut |holder| {
-            found = match holder {
-                Holder::Pin(pin) => {
+        self.climb(&Key::of(cid), GLANCE, &mut |met, _| {
+            found |= match met {
+                Met::Holder(Holder::Pin(pin)) => {
                     pin.kind == PinKind::Recursive && pin.root.codec() == cid.codec()
                 }
-                Holder::Below(_) => true,
-                Holder::Hold(_) => false,
+                Met::Holder(Holder::Below(_)) => true,
+                Met::Holder(Holder::Hold(_)) | Met::Top => false,
             };
-            !found
+            Ok(!found)
         })?;
         Ok(found)
     }
 
-    /// Calls `each` with every holder until it returns `false`. Whether all were met.
-    fn climb(
-        &self,
-        cid: &Cid,
-        visited_max: usize,
-        each: &mut dyn FnMut(Holder) -> bool,
-    ) -> Result<bool, StoreError> {
-        let keep = Keep::new(self.store.clone());
-        let mut climb = Climb {
-            pins: self,
-            now: super::now(),
-            holds: keep.any_hold()?.then_some(keep),
-            told: HashSet::new(),
-            each,
-        };
-        let block = cid.hash().to_bytes();
-        if !climb.itself(&block)? {
-            return Ok(false);
-        }
-        let mut visited = HashSet::from([block.clone()]);
-        let mut stack = vec![Parents::of(block)];
-        while let Some(parents) = stack.last_mut() {
-            let Some(parent) = parents.next(self)? else {
-                stack.pop();
-                continue;
+    /// Where the block of this key stands: below which roots, in which file, at which byte.
+    ///
+    /// Reads the nodes between the block and the roots; what cannot be read of them is left out. The
+    /// search ends at 65,536 nodes.
+    pub fn whereabouts(&self, key: &Key) -> Result<Whereabouts, StoreError> {
+        let mut found = Whereabouts::default();
+        let mut top = Vec::new();
+        self.climb(key, NEARBY, &mut |met, trail| {
+            match met {
+                Met::Holder(holder) => {
+                    let chain = self.chain(&holder, trail);
+                    let place = self.place(&chain);
+                    found.held.push(Held { holder, place });
+                    if found.chain.is_empty() {
+                        found.chain = chain;
+                    }
+                }
+                // Nothing links to it: as good a root as any where nobody keeps one.
+                Met::Top if top.is_empty() => top = trail.to_vec(),
+                Met::Top => {}
+            }
+            Ok(found.held.len() < HELD)
+        })?;
+        if let (true, Some(root)) = (found.chain.is_empty(), top.last()) {
+            let codec = if top.len() == 1 {
+                self.codec_of(root)?
+            } else {
+                Codec::DagPb
             };
-            if !climb.edge(&parent, &parents.child)? {
-                return Ok(false);
-            }
-            if visited.contains(&parent) {
-                continue;
-            }
-            if visited.len() >= visited_max {
-                return Ok(false);
-            }
-            if !climb.node(&parent)? {
-                return Ok(false);
-            }
-            visited.insert(parent.clone());
-            stack.push(Parents::of(parent));
+            let root = Key::from_bytes(root).and_then(|key| cid_of(&key, codec));
+            found.chain = root.map_or_else(Vec::new, |root| self.down(vec![root], &top));
         }
-        Ok(true)
+        Ok(found)
+    }
+
+    /// How a block without anything above it is read.
+    fn codec_of(&self, key: &[u8]) -> Result<Codec, StoreError> {
+        let entry = self.store.raw_entries(&[key])?.pop().flatten();
+        let node = entry.is_some_and(|entry| entry.children == schema::Children::Stored);
+        Ok(if node { Codec::DagPb } else { Codec::Raw })
+    }
+
+    fn climb(&self, key: &Key, visited_max: usize, each: Each<'_>) -> Result<bool, StoreError> {
+        Climb::new(&self.store, each)?.run(key.as_bytes(), visited_max)
     }
 }
 
-/// What is the same all the way up.
-struct Climb<'a> {
-    pins: &'a Pins,
-    now: u64,
-    /// Where there are holds at all.
-    holds: Option<Keep>,
-    /// Holds are met once for each of their blocks.
-    told: HashSet<Vec<u8>>,
-    each: &'a mut dyn FnMut(Holder) -> bool,
-}
-
-impl Climb<'_> {
-    /// What keeps the block itself.
-    fn itself(&mut self, block: &[u8]) -> Result<bool, StoreError> {
-        for kind in PinKind::ALL {
-            for codec in [Codec::DagPb, Codec::Raw] {
-                if let Some(pin) = self.pin(kind, codec, block)?
-                    && !(self.each)(Holder::Pin(pin))
-                {
-                    return Ok(false);
-                }
-            }
-        }
-        let holds = match &self.holds {
-            Some(keep) => keep.holds_through(block)?,
-            None => Vec::new(),
-        };
-        Ok(holds.into_iter().all(|hold| self.tell(hold)))
-    }
-
-    /// What keeps all below a node.
-    fn node(&mut self, node: &[u8]) -> Result<bool, StoreError> {
-        let pin = self.pin(PinKind::Recursive, Codec::DagPb, node)?;
-        Ok(pin.is_none_or(|pin| (self.each)(Holder::Below(pin))))
-    }
-
-    /// What keeps this child of a node.
-    fn edge(&mut self, node: &[u8], child: &[u8]) -> Result<bool, StoreError> {
-        let Some(keep) = &self.holds else {
-            return Ok(true);
-        };
-        let mut holds = keep.holds_at(node)?;
-        if holds.is_empty() {
-            return Ok(true);
-        }
-        let cid = holds[0].path.last().copied();
-        let links = cid.map(|cid| self.pins.store.links(&cid)).transpose()?;
-        let links = links.flatten().unwrap_or_default();
-        let at: Vec<u64> = (0..)
-            .zip(&links)
-            .filter(|(_, link)| leads_to(link, child))
-            .map(|(at, _)| at)
-            .collect();
-        let has = |hold: &Hold, at: u64| at.checked_sub(hold.first).is_some_and(|n| n < hold.count);
-        holds.retain(|hold| at.iter().any(|at| has(hold, *at)));
-        Ok(holds.into_iter().all(|hold| self.tell(hold)))
-    }
-
-    fn tell(&mut self, hold: Hold) -> bool {
-        !self.told.insert(hold.key()) || (self.each)(Holder::Hold(hold))
-    }
-
-    fn pin(
-        &self,
-        kind: PinKind,
-        codec: Codec,
-        multihash: &[u8],
-    ) -> Result<Option<Pin>, StoreError> {
-        let key = pin_key(kind.tag(), codec.code(), multihash);
-        let value = self.pins.store.table_get(schema::KEEP, &key)?;
-        let pin = value.and_then(|value| decode(&key, &value));
-        Ok(pin.filter(|pin| !pin.is_expired(self.now)))
-    }
-}
-
-/// Whether a link holds the block of this multihash, be it through identity CIDs.
-fn leads_to(link: &Link, child: &[u8]) -> bool {
-    match Block::inline(&link.cid) {
-        Some(block) => crate::dag::links(&block)
-            .is_ok_and(|links| links.iter().any(|link| leads_to(link, child))),
-        None => cid::Key::of(&link.cid).as_bytes() == child,
-    }
-}
-
-/// The parents of a block, some at a time.
-struct Parents {
-    child: Vec<u8>,
-    /// The next one is the last.
-    page: Vec<Vec<u8>>,
-    /// The row of the last one that was read.
-    after: Option<Vec<u8>>,
-    ended: bool,
-}
-
-impl Parents {
-    const fn of(child: Vec<u8>) -> Self {
-        Self {
-            child,
-            page: Vec::new(),
-            after: None,
-            ended: false,
-        }
-    }
-
-    fn next(&mut self, pins: &Pins) -> Result<Option<Vec<u8>>, StoreError> {
-        if self.page.is_empty() && !self.ended {
-            let from = self.after.take().unwrap_or_else(|| self.child.clone());
-            let page = &mut self.page;
-            let mut last = None;
-            let each = &mut |row: &[u8], _: &[u8]| {
-                if row == from.as_slice() {
-                    return true;
-                }
-                if !row.starts_with(&self.child) {
-                    return false;
-                }
-                page.push(row[self.child.len()..].to_vec());
-                last = Some(row.to_vec());
-                page.len() < PARENTS
-            };
-            pins.store.table_scan_from(schema::PARENTS, &from, each)?;
-            self.ended = page.len() < PARENTS;
-            self.page.reverse();
-            self.after = last;
-        }
-        Ok(self.page.pop())
-    }
-}
+#[cfg(test)]
+mod tests;

@@ -1,21 +1,16 @@
-use bytes::Bytes;
 use tempfile::{TempDir, tempdir};
 
 use super::*;
-use crate::blockstore::{Blockstore, Write};
+use crate::cid;
 use crate::cid::{Codec, Version};
-use crate::dag::Link;
-use crate::dag::pb::Node;
-use crate::keep::Hold;
 use crate::repo::{Repo, RepoOptions};
-use crate::{Block, cid};
 
 /// Long ago.
-const PAST: u64 = 10;
+pub(super) const PAST: u64 = 10;
 /// In some thousand years.
 const FUTURE: u64 = 100_000_000_000;
 
-fn repo() -> (TempDir, Repo) {
+pub(super) fn repo() -> (TempDir, Repo) {
     let dir = tempdir().unwrap();
     let options = RepoOptions {
         low_memory: true,
@@ -220,122 +215,3 @@ fn a_pin_is_replaced_in_one_step() {
     pins.replace(&root(3), &root(3), false, 9).unwrap();
     assert!(pins.get(&root(3)).unwrap().is_some());
 }
-
-fn leaf(text: &str) -> Block {
-    Block::hash(
-        Version::V1,
-        Codec::Raw,
-        Bytes::copy_from_slice(text.as_bytes()),
-    )
-    .unwrap()
-}
-
-fn node(children: &[Cid]) -> Block {
-    let link = |cid: &Cid| Link {
-        cid: *cid,
-        name: "x".into(),
-        tsize: 0,
-    };
-    let node = Node {
-        links: children.iter().map(link).collect(),
-        data: None,
-    };
-    Block::hash(Version::V1, Codec::DagPb, node.encode()).unwrap()
-}
-
-#[test]
-fn holders_are_found_upwards() {
-    let (_dir, repo) = repo();
-    let pins = repo.pins();
-    let [a, b] = ["a", "b"].map(leaf);
-    // A node inside a link: what it links to is held by whoever has the link.
-    let inline = node(&[*b.cid()]);
-    let carried = multihash::Multihash::wrap(cid::IDENTITY, inline.data()).unwrap();
-    let middle = node(&[*a.cid(), Cid::new_v1(Codec::DagPb.code(), carried)]);
-    let left = node(&[*middle.cid()]);
-    let right = node(&[*a.cid(), *middle.cid()]);
-    let blocks = [&a, &b, &middle, &left, &right].map(Clone::clone);
-    repo.blocks().put_many(&blocks, Write::Logged).unwrap();
-    let holders = |block: &Block| pins.holders(block.cid(), 10).unwrap();
-    assert_eq!(holders(&b).holders, []);
-    assert!(holders(&b).complete);
-
-    let pin = |block: &Block| pins.add(&Wanted::new(*block.cid(), 1)).unwrap();
-    let [left, right] = [pin(&left), pin(&right)];
-    let below: Vec<_> = holders(&b).holders;
-    assert_eq!(below.len(), 2);
-    assert!(below.contains(&Holder::Below(left.clone())) && below.contains(&Holder::Below(right)));
-    let one = pins.holders(b.cid(), 1).unwrap();
-    assert!(one.holders.len() == 1 && !one.complete);
-    assert!(pins.is_whole(b.cid()).unwrap() && pins.is_whole(&left.root).unwrap());
-
-    // A direct pin keeps its block, and nothing below it.
-    pins.remove(&left.root).unwrap();
-    pins.unpin_matching(&Filter::default(), &mut |_| true)
-        .unwrap();
-    let direct = Wanted {
-        kind: PinKind::Direct,
-        ..Wanted::new(*middle.cid(), 1)
-    };
-    let direct = pins.add(&direct).unwrap();
-    assert_eq!(holders(&middle).holders, [Holder::Pin(direct)]);
-    assert!(!pins.is_whole(middle.cid()).unwrap());
-    assert_eq!(holders(&b).holders, []);
-
-    // An expired one keeps nothing.
-    let expired = Wanted {
-        expiry: Expiry::At(PAST),
-        ..Wanted::new(left.root, 1)
-    };
-    pins.add(&expired).unwrap();
-    assert_eq!(holders(&b).holders, []);
-}
-
-#[test]
-fn a_hold_holds_its_children_and_its_path() {
-    let (_dir, repo) = repo();
-    let leaves: Vec<Block> = ["a", "b", "c"].map(leaf).into();
-    let below = node(&[*leaves[1].cid()]);
-    let file = node(&[*leaves[0].cid(), *below.cid(), *leaves[2].cid()]);
-    let top = node(&[*file.cid()]);
-    let mut blocks = leaves.clone();
-    blocks.extend([below, file.clone(), top.clone()]);
-    repo.blocks().put_many(&blocks, Write::Logged).unwrap();
-    let hold = Hold {
-        path: vec![*top.cid(), *file.cid()],
-        first: 1,
-        count: 1,
-    };
-    repo.keep().hold(&hold).unwrap();
-    let kept = |block: &Block| repo.pins().holders(block.cid(), 10).unwrap().holders;
-    for block in [&leaves[1], &top, &file] {
-        assert_eq!(kept(block), [Holder::Hold(hold.clone())]);
-    }
-    for block in [&leaves[0], &leaves[2]] {
-        assert_eq!(kept(block), []);
-    }
-}
-
-#[test]
-fn a_block_of_many_parents_is_searched_in_bounds() {
-    let (_dir, repo) = repo();
-    let shared = leaf("shared");
-    // More than a page of parents, and more than a glance.
-    let mut blocks = vec![shared.clone()];
-    let count = GLANCE_AND_MORE;
-    blocks.extend((0..count).map(|n| node(&[*shared.cid(), *leaf(&n.to_string()).cid()])));
-    repo.blocks().put_many(&blocks, Write::Logged).unwrap();
-    let pin = |n: usize| {
-        let root = *blocks[n].cid();
-        repo.pins().add(&Wanted::new(root, 1)).unwrap();
-    };
-    (1..20).for_each(|n| pin(n * 200));
-    let all = repo.pins().holders(shared.cid(), 100).unwrap();
-    assert!(all.complete);
-    assert_eq!(all.holders.len(), 19);
-    let some = repo.pins().holders(shared.cid(), 5).unwrap();
-    assert!(!some.complete && some.holders.len() == 5);
-}
-
-/// More nodes than [`Pins::is_whole`] looks at.
-const GLANCE_AND_MORE: usize = 5000;

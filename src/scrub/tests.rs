@@ -4,9 +4,8 @@ use tempfile::{TempDir, tempdir};
 use super::*;
 use crate::block::Block;
 use crate::blockstore::{Blockstore, Write};
-use crate::cid::{Cid, Codec, Version};
+use crate::cid::{Codec, Version};
 use crate::dag::{Link, pb};
-use crate::pin::Wanted;
 use crate::repo::{Repo, RepoOptions};
 use crate::unixfs::data::{Data, Kind as NodeKind};
 
@@ -154,40 +153,6 @@ fn a_dag_is_walked_behind_what_is_rotten() {
         (Kind::Rot, Some(key(&blocks[2]))),
     ];
     assert_eq!(found, expected);
-}
-
-#[test]
-fn it_is_said_which_file_a_block_is_in_and_where() {
-    let (_dir, repo) = repo();
-    let blocks = file(0);
-    let entry = Link {
-        cid: *blocks[3].cid(),
-        name: "the file".into(),
-        tsize: 0,
-    };
-    let node = pb::Node {
-        links: vec![entry],
-        data: Some(Data::new(NodeKind::Directory).encode()),
-    };
-    let root = Block::hash(Version::V1, Codec::DagPb, node.encode()).unwrap();
-    put(&repo, &blocks);
-    put(&repo, std::slice::from_ref(&root));
-    let chain: Vec<Cid> = vec![*root.cid(), *blocks[3].cid(), *blocks[2].cid()];
-    let unpinned = Holders::of(&repo, &key(&blocks[2])).unwrap();
-    assert_eq!((unpinned.holders, unpinned.chain), (vec![], chain.clone()));
-
-    let wanted = Wanted {
-        name: Some("mine".into()),
-        ..Wanted::new(*root.cid(), 1)
-    };
-    let pin = repo.pins().add(&wanted).unwrap();
-    let found = Holders::of(&repo, &key(&blocks[2])).unwrap();
-    let place = Place {
-        path: "the file".into(),
-        offset: Some(2 * 5600),
-    };
-    assert_eq!(found.holders, [Holder { pin, place }]);
-    assert_eq!(found.chain, chain);
 }
 
 #[test]

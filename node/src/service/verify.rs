@@ -6,12 +6,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use store::Cid;
+use store::blockstore::Blockstore;
 use store::cid::Key;
 use store::dag::path::resolve;
 use store::dag::walk::missing;
 use store::dag::{BlockSource, SourceError};
+use store::pin::PinKind;
 use store::repo::Checked;
-use store::scrub::{Dag, Examined, Finding, Holders, Kind, Pass, ScrubState};
+use store::scrub::{Dag, Examined, Finding, Kind, Pass, ScrubState};
 
 use super::Service;
 use super::source::Source;
@@ -90,10 +92,15 @@ impl Service {
                 Ok(())
             },
         )?;
-        for pin in repo.pins().list()? {
-            report.missing(&pin.root)?;
-        }
-        Ok(())
+        let mut result = Ok(());
+        repo.pins().for_each(&mut |pin| {
+            result = match pin.kind {
+                PinKind::Recursive => report.missing(&pin.root),
+                PinKind::Direct => report.missing_alone(&pin.root),
+            };
+            result.is_ok()
+        })?;
+        result
     }
 
     fn verify_dag(
@@ -171,7 +178,11 @@ impl<'a> Report<'a> {
         }
     }
 
-    fn examined(&mut self, examined: Examined) -> Result<(), Failure> {
+    pub(super) const fn speaker(&self) -> &'a Speaker {
+        self.speaker
+    }
+
+    pub(super) fn examined(&mut self, examined: Examined) -> Result<(), Failure> {
         self.verified.blocks += examined.blocks;
         self.verified.bytes += examined.bytes;
         for finding in examined.findings {
@@ -221,6 +232,18 @@ impl<'a> Report<'a> {
             }
         }
         Ok(())
+    }
+
+    /// The block of a direct pin, where that is not here.
+    fn missing_alone(&mut self, root: &Cid) -> Result<(), Failure> {
+        if self.service.repo.blocks().has(root)? {
+            return Ok(());
+        }
+        self.tell(&Finding {
+            kind: Kind::Missing,
+            key: Some(Key::of(root)),
+            reason: "it is not here, and it is pinned".into(),
+        })
     }
 
     /// Tells what a check has found.
@@ -276,19 +299,21 @@ impl<'a> Report<'a> {
     ) -> Result<(), Failure> {
         self.verified.found += 1;
         self.verified.repaired += u64::from(repaired == Some(true));
-        let holders = finding.key.as_ref();
+        let key = finding.key.as_ref();
         // Where that cannot be read, the finding itself is worth telling still.
-        let holders = holders.and_then(|key| Holders::of(&self.service.repo, key).ok());
-        let holders = holders.unwrap_or_default();
-        let hits = holders.holders.into_iter().map(|holder| Hit {
-            root: holder.pin.root,
-            name: holder.pin.name,
-            path: holder.place.path,
-            offset: holder.place.offset,
+        let found = key.and_then(|key| self.service.repo.pins().whereabouts(key).ok());
+        let found = found.unwrap_or_default();
+        let hits = found.held.into_iter().filter_map(|held| {
+            Some(Hit {
+                root: *held.holder.root()?,
+                name: held.holder.pin().and_then(|pin| pin.name.clone()),
+                path: held.place.path,
+                offset: held.place.offset,
+            })
         });
         let found = Found {
             kind: finding.kind.name().into(),
-            cid: holders.chain.last().copied().or_else(|| finding.raw_cid()),
+            cid: found.chain.last().copied().or_else(|| finding.raw_cid()),
             reason: finding.reason.clone(),
             pins: hits.collect(),
             repaired,
@@ -353,11 +378,12 @@ impl Mender<'_> {
     /// is forgotten.
     fn fetch(&mut self, key: &Key) -> Result<(), String> {
         let repo = &self.service.repo;
-        let holders = Holders::of(repo, key).map_err(|error| error.to_string())?;
-        let (Some(root), Some(cid)) = (holders.chain.first(), holders.chain.last()) else {
+        let found = repo.pins().whereabouts(key);
+        let found = found.map_err(|error| error.to_string())?;
+        let (Some(root), Some(cid)) = (found.chain.first(), found.chain.last()) else {
             return Err("it has no CID that could be asked for".into());
         };
-        if holders.holders.is_empty() && holders.chain.len() == 1 {
+        if found.held.is_empty() && found.chain.len() == 1 {
             return repo
                 .forget(key)
                 .map_err(|error| error.to_string())
@@ -375,7 +401,7 @@ impl Mender<'_> {
         let source = Source::on_demand(self.service, self.speaker, &named, self.timeout);
         let fetched = source.watched(|| {
             // From the root down: those who are asked are told where it stands.
-            for cid in &holders.chain {
+            for cid in &found.chain {
                 source.block(cid)?;
             }
             Ok(())
@@ -390,7 +416,6 @@ impl Mender<'_> {
 
     /// Makes durable what was fetched.
     fn end(self) -> Result<(), Failure> {
-        use store::blockstore::Blockstore;
         Ok(self.service.repo.blocks().commit()?)
     }
 }

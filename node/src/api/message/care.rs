@@ -65,7 +65,7 @@ pub struct Found {
     pub cid: Option<Cid>,
     /// More, for people.
     pub reason: String,
-    /// The pins above it.
+    /// The pins, and what is held of others' pins, above it.
     pub pins: Vec<Hit>,
     /// Whether it was mended; `None` where nobody tried.
     pub repaired: Option<bool>,
@@ -73,10 +73,10 @@ pub struct Found {
     pub failure: Option<String>,
 }
 
-/// A pin above a block, and where the block is in it.
+/// What keeps a block from above, and where the block is in it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hit {
-    /// The pin's root.
+    /// Its root.
     #[serde(with = "text")]
     pub root: Cid,
     /// The pin's name.
