@@ -20,6 +20,7 @@ mod upgrade;
 use std::path::Path;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, OnceLock};
+use std::time::Instant;
 
 use bytes::Bytes;
 use rocksdb::{ColumnFamily, DB, ErrorKind, FlushOptions, ReadOptions};
@@ -47,8 +48,8 @@ const REPLAY_BYTES_MAX: u64 = 16 << 20;
 
 /// Blocks in RocksDB, found by multihash.
 ///
-/// After a failure to write (a full disk, say) it goes on reading and refuses to write, until it is
-/// opened again.
+/// After a failure to write it goes on reading and refuses to write, until it is opened again; after
+/// a full disk, until there is room again.
 pub struct RocksStore {
     db: DB,
     durability: Durability,
@@ -125,6 +126,18 @@ impl RocksStore {
         self.db
             .flush_cfs_opt(&families, &FlushOptions::default())
             .map_err(failed)
+    }
+
+    /// Refuses while nothing can be written. Looks, now and then, whether a disk that was full has room
+    /// again: RocksDB does so itself every five seconds.
+    fn writable(&self) -> Result<(), StoreError> {
+        if let Some(pending) = self.durability.retry(Instant::now())
+            && self.durability.noting(self.flush(&schema::ALL)).is_ok()
+        {
+            self.durability.resume(pending)?;
+            tracing::info!("the disk was full and has room again: blocks are written again");
+        }
+        self.durability.check()
     }
 
     fn family(&self, name: &str) -> &ColumnFamily {
@@ -259,6 +272,7 @@ impl Blockstore for RocksStore {
     }
 
     fn commit(&self) -> Result<(), StoreError> {
+        self.writable()?;
         let pending = self.durability.pending()?;
         let result = match pending {
             Pending::Nothing => Ok(()),

@@ -335,6 +335,50 @@ fn a_full_disk_loses_nothing() {
 }
 
 #[test]
+fn a_node_goes_on_when_a_full_disk_has_room_again() {
+    let place = Place::new();
+    let (before, after) = (
+        place.file("before", 1, 300 << 10),
+        place.file("after", 3, 5 << 20),
+    );
+    let big = place.file("big", 2, 96 << 20);
+    let Some(disk) = Tmpfs::new(&place.path("disk"), "size=256m") else {
+        return;
+    };
+    let store = || place.store("disk/repo");
+    let add = |path: &Path| {
+        let mut add = store();
+        add.args(["add", "--quiet"]).arg(path);
+        add
+    };
+    let node = place.node("disk/repo", &[]);
+    let kept = output(&mut add(&before));
+    let ballast = disk.0.join("ballast");
+    write_noise(&ballast, 4, 200 << 20);
+    fails(&mut add(&big), 1, &["full"]);
+    assert_eq!(
+        output(store().args(["pin", "ls"])),
+        kept,
+        "it still answers"
+    );
+
+    fs::remove_file(&ballast).unwrap();
+    let added = eventually("there is room again", SOON, || {
+        let added = finish(&mut add(&after));
+        added.status.success().then(|| added.text())
+    });
+    let big_cid = output(&mut add(&big));
+    // What it said is true without it.
+    node.kill();
+    for (cid, file) in [(kept, &before), (added, &after), (big_cid, &big)] {
+        let got = finish(store().args(["cat", &cid]).args(ALONE));
+        assert!(got.status.success(), "{}", got.stderr);
+        assert!(got.stdout == fs::read(file).unwrap(), "{cid} is whole");
+    }
+    assert!(finish(store().arg("verify")).status.success());
+}
+
+#[test]
 fn a_target_that_cannot_be_written() {
     let place = Place::new();
     let cid = add(&place, &place.file("file", 1, 5000));

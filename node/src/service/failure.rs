@@ -17,7 +17,7 @@ impl From<StoreError> for Failure {
         let message = error.to_string();
         match error {
             StoreError::Full { .. } => failure(FailureKind::Error, message)
-                .with_hint("free some space on the repo's disk; what was stored before is safe"),
+                .with_hint("free some space on the repo's disk; then try again, a node needs no restart. What was stored is safe"),
             StoreError::Corrupt { .. } => failure(FailureKind::Corrupt, message)
                 .with_hint("check the disk; a peer that has the content mends it by `store get`"),
             StoreError::Damaged { .. } => failure(FailureKind::Corrupt, message).with_hint(DAMAGED),

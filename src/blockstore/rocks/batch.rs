@@ -113,7 +113,7 @@ impl RocksStore {
 
     /// All of `blocks`, or none where they would pass the quota.
     fn try_put(&self, blocks: &[Block], write: Write) -> Result<Put, StoreError> {
-        self.durability.check()?;
+        self.writable()?;
         let mut seen = HashSet::with_capacity(blocks.len());
         let wanted: Vec<&Block> = blocks
             .iter()
@@ -211,6 +211,7 @@ impl RocksStore {
         if batch.writes.is_empty() {
             return Ok(batch.put);
         }
+        self.writable()?;
         if batch.sums != Sums::default() {
             batch
                 .writes

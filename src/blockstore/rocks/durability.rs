@@ -3,10 +3,19 @@
 //! Invariant: a write that returned before a commit began is durable when that commit returns. So
 //! that a block which one thread skips, because another has just written it, is covered too, a write
 //! counts from before its first byte.
+//!
+//! A disk that was full does not end it for good: RocksDB keeps in memory what it could not write, and
+//! flushes all of it once there is room, since it no longer trusts its log. A flush of all families that
+//! succeeds after that shows that everything which was finished when it began is durable. Of
+//! every other failure nobody knows what it took.
 
 use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use super::super::{StoreError, Write};
+
+/// How often it is tried whether a full disk has room again.
+const RETRY: Duration = Duration::from_secs(1);
 
 /// Counts of writes of each kind, and the error that ended all writing.
 #[derive(Debug, Default)]
@@ -17,6 +26,8 @@ struct State {
     logged: Track,
     bulk: Track,
     failed: Option<Failure>,
+    /// When the disk may be tried again, once it was full.
+    retry: Option<Instant>,
 }
 
 /// Three counts; `durable <= finished <= started`.
@@ -80,10 +91,7 @@ impl Durability {
     pub(super) fn pending(&self) -> Result<Pending, StoreError> {
         self.check()?;
         Ok(self.with(|state| {
-            let mark = Mark {
-                logged: state.logged.finished,
-                bulk: state.bulk.finished,
-            };
+            let mark = state.finished();
             if state.bulk.is_pending() {
                 Pending::Flush(mark)
             } else if state.logged.is_pending() {
@@ -113,8 +121,33 @@ impl Durability {
         Ok(())
     }
 
+    /// After a full disk, when it is time to look: what a flush of everything that succeeds makes
+    /// durable. To one caller at a time.
+    pub(super) fn retry(&self, now: Instant) -> Option<Pending> {
+        self.with(|state| {
+            let is_full = matches!(state.failed, Some(Failure::Full(_)));
+            if !is_full || state.retry.is_some_and(|retry| now < retry) {
+                return None;
+            }
+            state.retry = Some(now + RETRY);
+            Some(Pending::Flush(state.finished()))
+        })
+    }
+
+    /// That flush has succeeded: it goes on.
+    pub(super) fn resume(&self, pending: Pending) -> Result<(), StoreError> {
+        self.with(|state| {
+            // Another failure meanwhile may be of another kind.
+            if matches!(state.failed, Some(Failure::Full(_))) {
+                state.failed = None;
+            }
+        });
+        self.settle(pending, Ok(()))?;
+        self.check()
+    }
+
     /// Refuses if anything failed before: a database that could not write once is read-only until it
-    /// is opened again, and the kernel forgets what it failed to sync.
+    /// is opened again, or the disk has room again; the kernel forgets what it failed to sync.
     pub(super) fn check(&self) -> Result<(), StoreError> {
         self.with(|state| match state.failed.clone() {
             None => Ok(()),
@@ -133,7 +166,10 @@ impl Durability {
             _ => return result,
         };
         self.with(|state| {
-            state.failed.get_or_insert(failure);
+            // The first one that is for good stays, and no full disk hides it.
+            if matches!(state.failed, None | Some(Failure::Full(_))) {
+                state.failed = Some(failure);
+            }
         });
         result
     }
@@ -145,6 +181,13 @@ impl Durability {
 }
 
 impl State {
+    const fn finished(&self) -> Mark {
+        Mark {
+            logged: self.logged.finished,
+            bulk: self.bulk.finished,
+        }
+    }
+
     const fn track(&mut self, write: Write) -> &mut Track {
         match write {
             Write::Logged => &mut self.logged,
@@ -204,12 +247,52 @@ mod tests {
         assert_eq!(durability.pending().unwrap(), Pending::Nothing);
     }
 
+    fn full() -> StoreError {
+        StoreError::Full {
+            reason: "no space".into(),
+        }
+    }
+
+    #[test]
+    fn a_full_disk_that_has_room_again_is_written_to_again() {
+        let durability = Durability::default();
+        let start = Instant::now();
+        assert_eq!(durability.retry(start), None);
+        done(&durability, Write::Bulk);
+        assert!(
+            durability
+                .write(Write::Logged, || Err::<(), _>(full()))
+                .is_err()
+        );
+        let pending = durability.retry(start).unwrap();
+        assert_eq!(durability.retry(start), None, "one at a time");
+        // That flush has failed.
+        assert!(durability.check().is_err());
+        let again = start + RETRY;
+        assert_eq!(durability.retry(again), Some(pending));
+        durability.resume(pending).unwrap();
+        assert_eq!(durability.pending().unwrap(), Pending::Nothing);
+        done(&durability, Write::Logged);
+
+        // What is worse is not forgiven, whether it came before or after.
+        let damaged = || StoreError::Damaged {
+            reason: "gone".into(),
+        };
+        assert!(durability.noting(Err::<(), _>(full())).is_err());
+        let pending = durability.retry(again + RETRY).unwrap();
+        assert!(durability.noting(Err::<(), _>(damaged())).is_err());
+        assert!(durability.resume(pending).is_err());
+        assert!(durability.noting(Err::<(), _>(full())).is_err());
+        assert_eq!(durability.retry(again + RETRY * 2), None);
+        assert!(matches!(
+            durability.check(),
+            Err(StoreError::Damaged { .. })
+        ));
+    }
+
     #[test]
     fn after_a_failure_no_commit_succeeds() {
         let durability = Durability::default();
-        let full = || StoreError::Full {
-            reason: "no space".into(),
-        };
         done(&durability, Write::Bulk);
         let pending = durability.pending().unwrap();
         assert!(durability.settle(pending, Err(full())).is_err());

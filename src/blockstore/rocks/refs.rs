@@ -97,7 +97,7 @@ impl RocksStore {
         blocks: &[(Block, u64)],
         write: Write,
     ) -> Result<Put, StoreError> {
-        self.durability.check()?;
+        self.writable()?;
         let mut writer = self.writer();
         let keys: Vec<Vec<u8>> = blocks
             .iter()

@@ -52,7 +52,7 @@ impl RocksStore {
 
     /// Writes all changes in one atomic batch, through the log, without a sync.
     pub(crate) fn table_write(&self, family: &str, changes: &[Change]) -> Result<(), StoreError> {
-        self.durability.check()?;
+        self.writable()?;
         let batch = self.table_batch(family, changes);
         self.durability.noting(self.db.write(batch).map_err(failed))
     }
@@ -65,6 +65,7 @@ impl RocksStore {
         family: &str,
         changes: &[Change],
     ) -> Result<(), StoreError> {
+        self.writable()?;
         let mut pending = self.durability.pending()?;
         if let Pending::Flush(mark) = pending {
             self.commit()?;
@@ -81,6 +82,7 @@ impl RocksStore {
     /// Makes durable what was put past the log. What the log has is durable before whatever is
     /// written after it.
     pub fn commit_unlogged(&self) -> Result<(), StoreError> {
+        self.writable()?;
         match self.durability.pending()? {
             Pending::Flush(_) => self.commit(),
             Pending::Nothing | Pending::Sync(_) => Ok(()),
@@ -89,7 +91,7 @@ impl RocksStore {
 
     /// Makes all earlier [`RocksStore::table_write`]s durable.
     pub(crate) fn table_sync(&self) -> Result<(), StoreError> {
-        self.durability.check()?;
+        self.writable()?;
         self.durability
             .noting(self.db.flush_wal(true).map_err(failed))
     }

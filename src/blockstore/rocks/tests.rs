@@ -7,6 +7,7 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use tempfile::{TempDir, tempdir};
@@ -221,6 +222,15 @@ impl Disk {
             .is_ok_and(|output| output.status.success())
             .then_some(Self(dir))
     }
+
+    fn resize(&self, size: &str) {
+        let resized = Command::new("mount")
+            .args(["-o", &format!("remount,size={size}")])
+            .arg(self.0.path())
+            .status()
+            .unwrap();
+        assert!(resized.success());
+    }
 }
 
 impl Drop for Disk {
@@ -262,15 +272,53 @@ fn a_full_disk_is_said_and_loses_nothing_that_was_committed() {
         );
         assert!(store.commit().is_err_and(|e| full(&e)));
         drop(store);
-        let resized = Command::new("mount")
-            .args(["-o", "remount,size=200m"])
-            .arg(disk.0.path())
-            .status()
-            .unwrap();
-        assert!(resized.success());
+        disk.resize("200m");
         let store = open(&path);
         assert_eq!(store.get(kept.cid()).unwrap().as_ref(), Some(kept.data()));
         store.put_many(&[raw(500, 10)], write).unwrap();
         store.commit().unwrap();
+    }
+}
+
+#[test]
+fn a_full_disk_that_has_room_again_needs_no_new_opening() {
+    for write in [Write::Bulk, Write::Logged] {
+        let Some(disk) = Disk::new("40m") else {
+            eprintln!("skipped: a small file system cannot be mounted here");
+            return;
+        };
+        let path = disk.0.path().join("db");
+        let store = open(&path);
+        let mut put = Vec::new();
+        let failed = (1..200).find_map(|i| {
+            let block = raw(i, 1 << 20);
+            if let Err(error) = store.put_many(std::slice::from_ref(&block), write) {
+                return Some(error);
+            }
+            put.push(block);
+            if i % 8 == 0 {
+                store.commit().err()
+            } else {
+                None
+            }
+        });
+        let error = failed.expect("200 MiB do not fit on 40");
+        assert!(matches!(error, StoreError::Full { .. }), "{error}");
+        disk.resize("400m");
+        put.push(raw(500, 10));
+        let deadline = Instant::now() + Duration::from_secs(60);
+        let last = &put[put.len() - 1..];
+        while let Err(error) = store.put_many(last, write).and_then(|_| store.commit()) {
+            assert!(Instant::now() < deadline, "{write:?}: {error}");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        // What was said to be put before the disk was full is durable too, now that a commit says so.
+        let copy = crashed(&path);
+        let again = open(copy.path());
+        for block in &put {
+            let data = again.get(block.cid()).unwrap();
+            assert!(data.as_ref() == Some(block.data()), "{write:?}");
+        }
+        assert_eq!(again.totals().unwrap().blocks, put.len() as u64);
     }
 }
