@@ -13,6 +13,7 @@
 //!   ([`Lease`](crate::blockstore::Lease)).
 //! - A question that would take too long under the lock is answered with: kept.
 
+mod block;
 mod evict;
 mod live;
 mod space;
@@ -22,6 +23,7 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+pub use self::block::Removal;
 pub use self::space::{LEAST, SPARE, Space, Usage};
 
 use self::live::{Live, Roots};

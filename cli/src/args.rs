@@ -21,7 +21,7 @@ pub(crate) use cid::{CidFormat, CidVerb};
 pub(crate) use content::{Add, Cat, Get, Ls, Share, Wait};
 pub(crate) use pin::{Marks, Pin, PinType};
 pub(crate) use plumbing::{
-    Block, BlockGet, BlockPut, Completions, Config, Dag, DagGet, DagStat, Gc, Man, Repo,
+    Block, BlockGet, BlockPut, BlockRm, Completions, Config, Dag, DagGet, DagStat, Gc, Man, Repo,
 };
 pub(crate) use swarm::{Connect, Network, Providers, Run};
 

@@ -52,6 +52,7 @@ impl Command {
             Self::Block(Block::Stat { cid, local: _ }) => stat::block(&cid, context),
             Self::Block(Block::Get(args)) => block::get(&args, context),
             Self::Block(Block::Put(args)) => block::put(&args, context),
+            Self::Block(Block::Rm(args)) => block::rm(&args, context),
             Self::Car(args) => car::run(&args, context),
             Self::Dag(Dag::Stat(args)) => dag::stat(&args, context),
             Self::Dag(Dag::Get(args)) => dag::get(&args, context),

@@ -92,6 +92,14 @@ pub(crate) fn size(bytes: u64) -> String {
     format!("{value:.digits$} {unit}")
 }
 
+/// So many of something: `1 block`, `2 blocks`.
+pub(crate) fn count(number: u64, one: &str) -> String {
+    match number {
+        1 => format!("1 {one}"),
+        number => format!("{number} {one}s"),
+    }
+}
+
 /// Names and values under each other; further lines of a value stand below its first.
 pub(crate) fn table(rows: &[(&str, String)]) -> String {
     let width = rows.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
@@ -120,6 +128,12 @@ mod tests {
         ] {
             assert_eq!(size(bytes), text);
         }
+    }
+
+    #[test]
+    fn one_is_not_several() {
+        let counts = [0, 1, 2].map(|number| count(number, "block"));
+        assert_eq!(counts, ["0 blocks", "1 block", "2 blocks"]);
     }
 
     #[test]

@@ -218,6 +218,47 @@ fn what_is_below_a_leases_root_stays_whenever_it_came() {
 }
 
 #[test]
+fn a_block_that_is_named_goes_unless_something_keeps_it() {
+    let (repo, _dir) = repo(None);
+    let remove = |block: &Block| repo.collector().remove_block(block.cid()).unwrap();
+    let (child, other, cached) = (leaf(1, 10), leaf(2, 10), leaf(3, 10));
+    let root = node(&[&child, &other]);
+    put(&repo, &[&child, &other, &cached, &root]);
+    let wanted = Wanted {
+        expiry: Expiry::At(10),
+        ..Wanted::new(*other.cid(), 1)
+    };
+    repo.pins().add(&wanted).unwrap();
+    pin(&repo, &root);
+    assert_eq!(remove(&child), Removal::Kept);
+    repo.pins().remove(root.cid()).unwrap();
+    let hold = Hold {
+        path: vec![*root.cid()],
+        first: 0,
+        count: 1,
+    };
+    assert!(repo.keep().hold(&hold).unwrap());
+    assert_eq!(
+        (remove(&child), remove(&root)),
+        (Removal::Kept, Removal::Kept)
+    );
+    // Beside the hold, and its pin has expired.
+    assert_eq!(remove(&other), Removal::Removed(10));
+    assert!(repo.keep().release(&hold).unwrap());
+    let lease = repo.lease();
+    lease.root(root.cid());
+    assert_eq!(remove(&child), Removal::Kept);
+    drop(lease);
+    assert_eq!(remove(&child), Removal::Removed(10));
+    assert_eq!(remove(&child), Removal::NotHere);
+    repo.cached().touch(cached.cid()).unwrap();
+    assert_eq!(remove(&cached), Removal::Removed(10));
+    assert!(!has(&repo, &cached) && has(&repo, &root));
+    let roots = repo.cached().oldest_first().unwrap();
+    assert!(roots.iter().all(|root| root.root != *cached.cid()));
+}
+
+#[test]
 fn the_cache_stays_unless_it_is_to_go() {
     let (repo, _dir) = repo(None);
     let child = leaf(1, 10);

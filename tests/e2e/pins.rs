@@ -128,3 +128,69 @@ fn an_update_moves_only_what_is_new() {
     crate::support::same(&tree, &place.path("got"));
     drop(b);
 }
+
+#[test]
+fn a_pin_that_is_not_whole_is_named_with_what_it_lacks() {
+    let place = Place::new();
+    let one = place.file("one", 1, 3 << 20);
+    let dir = place.path("dir");
+    fs::create_dir(&dir).unwrap();
+    fs::copy(place.file("two", 2, 2 << 20), dir.join("two")).unwrap();
+    let store = |args: &str| {
+        let mut command = place.store("repo");
+        command.args(args.split_whitespace());
+        command
+    };
+    let whole = output(store("add -q --pin-name video").arg(&one));
+    // Its leaves stay in the file, where they can be spoiled.
+    let spoiled = output(store("add -q --no-copy").arg(&dir));
+    let said = output(&mut store("pin verify"));
+    let expected = [
+        format!("{whole}  video  whole: 4 blocks, 3.00 MiB"),
+        format!("{spoiled}  whole: 4 blocks, 2.00 MiB"),
+    ];
+    assert_eq!(said.lines().count(), 2, "{said}");
+    for line in &expected {
+        assert!(said.lines().any(|said| said == line), "{said}");
+    }
+
+    place.file("dir/two", 3, 2 << 20);
+    let verify = |args: &str| finish(&mut store(&format!("pin verify {args}")));
+    let found = verify("");
+    assert_eq!(found.code(), 5, "{}", found.stderr);
+    let said = String::from_utf8(found.stdout).unwrap();
+    assert_eq!(said.lines().count(), 4, "{said}");
+    let rotten: Vec<&str> = said.lines().filter(|l| l.starts_with("rot ")).collect();
+    for (line, at) in rotten.iter().zip(["0", "1048576"]) {
+        let place = format!("pin {spoiled} in `two` at byte {at}");
+        assert!(line.contains("bafkrei") && line.contains(&place), "{said}");
+    }
+    assert!(said.contains(&expected[0]), "{said}");
+    let line = format!("{spoiled}  not whole: 2 of 4 blocks missing or rotten");
+    assert!(said.contains(&line), "{said}");
+    assert!(
+        found.stderr.contains("one of 2 pins is not whole"),
+        "{}",
+        found.stderr
+    );
+
+    assert_eq!(verify(&whole).code(), 0);
+    assert_eq!(verify(&format!("{whole} {spoiled}")).code(), 5);
+    let json_lines = verify(&format!("--json {spoiled}")).stdout;
+    let lines = String::from_utf8(json_lines).unwrap();
+    let last = json(lines.lines().last().unwrap());
+    assert_eq!(
+        (&last["damaged"], &last["cid"]),
+        (&2.into(), &spoiled.clone().into())
+    );
+    // Its root alone is whole.
+    output(&mut store(&format!("pin rm {spoiled}")));
+    output(&mut store(&format!("pin add --direct {spoiled}")));
+    assert_eq!(verify("").code(), 0);
+    // Its leaves are nobody's business now.
+    output(&mut store("gc"));
+    output(&mut store("verify"));
+    output(&mut store(&format!("pin rm {spoiled}")));
+    let not = verify(&format!("{spoiled} {whole}"));
+    assert_eq!(not.code(), 3, "{}", not.stderr);
+}

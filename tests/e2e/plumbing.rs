@@ -276,3 +276,47 @@ fn a_rotten_block_of_kubo_is_named() {
     assert!(printed.contains("1 left out"), "{printed}");
     assert!(printed.contains(&format!("{cid}  not pinned")), "{printed}");
 }
+
+#[test]
+fn a_block_is_removed_unless_something_keeps_it() {
+    let place = Place::new();
+    let file = place.file("file", 1, 3 << 20);
+    let root = output(place.store("a").args(["add", "--quiet"]).arg(&file));
+    let node = json(&output(place.store("a").args(["dag", "get", &root])));
+    let leaf = node["Links"][1]["Hash"]["/"].as_str().unwrap().to_owned();
+    let small = place.file("small", 2, 500);
+    let mut put = place.store("a");
+    let loose = output(put.args(["block", "put"]).arg(&small));
+    let rm = |cids: &[&str]| finish(place.store("a").args(["block", "rm"]).args(cids));
+    let is_here = |cid: &str| {
+        let mut stat = place.store("a");
+        finish(stat.args(["block", "stat", "--local", cid])).code() == 0
+    };
+
+    // What can go goes, and what keeps the rest is named.
+    let kept = rm(&[&leaf, &loose, &root]);
+    assert_eq!(kept.code(), 1);
+    assert_eq!(String::from_utf8_lossy(&kept.stdout).trim_end(), loose);
+    for what in [
+        format!("kept: {leaf}  indirect through {root}"),
+        format!("kept: {root}  recursive"),
+        "2 of 3 blocks are needed here and stay".to_owned(),
+    ] {
+        assert!(kept.stderr.contains(&what), "{}", kept.stderr);
+    }
+    assert!(!is_here(&loose) && is_here(&leaf) && is_here(&root));
+    assert_eq!(rm(&[&loose]).code(), 3);
+
+    let kept = rm(&[&leaf]);
+    let said = format!("`{leaf}` is kept as a part of `{root}`: it stays");
+    assert!(
+        kept.stderr.contains(&said) && !kept.stderr.contains("kept:"),
+        "{}",
+        kept.stderr
+    );
+
+    output(place.store("a").args(["pin", "rm", &root]));
+    assert_eq!(rm(&[&leaf]).text(), leaf);
+    assert!(!is_here(&leaf) && is_here(&root));
+    assert_eq!(rm(&["not-a-cid"]).code(), 2);
+}

@@ -15,6 +15,18 @@ pub(crate) enum Pin {
     Ls(PinLs),
     Update(PinUpdate),
     Why(PinWhy),
+    Verify(PinVerify),
+}
+
+/// Read all that pins keep, and say whether it is here and whole
+///
+/// Asks nobody else. A line for each pin, after one for each block that is missing or rotten; exit code 5
+/// if there is one. `store verify CID --repair` fetches such blocks from others.
+#[derive(Debug, Args)]
+pub(crate) struct PinVerify {
+    /// Only these pins; without it, all
+    #[arg(value_name = "CID")]
+    pub(crate) cids: Vec<String>,
 }
 
 /// What is said of a pin.

@@ -56,6 +56,18 @@ pub(crate) enum Block {
         #[arg(long, required = true)]
         local: bool,
     },
+    Rm(BlockRm),
+}
+
+/// Remove blocks from this machine
+///
+/// One that is pinned, or below a pin, stays: exit code 1, after the others were removed. Exit code 3 where
+/// one is not here. What a removed block links to stays, until `store gc` finds that nothing keeps it.
+#[derive(Debug, Args)]
+pub(crate) struct BlockRm {
+    /// CIDs
+    #[arg(value_name = "CID", required = true)]
+    pub(crate) cids: Vec<String>,
 }
 
 /// Print the bytes of a block

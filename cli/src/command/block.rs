@@ -1,12 +1,12 @@
-//! `store block get` and `store block put`.
+//! `store block get`, `store block put` and `store block rm`.
 
 use std::io::{IsTerminal, stdout};
 
 use store::unixfs::Piece;
 use store_node::api::message::{self, BlockRequest, Item, Request};
 
-use super::{pass, target};
-use crate::args::{BlockGet, BlockPut};
+use super::{pass, pin, target};
+use crate::args::{BlockGet, BlockPut, BlockRm};
 use crate::backend::{Answer, Conversation};
 use crate::context::Context;
 use crate::exit::Error;
@@ -42,4 +42,24 @@ pub(crate) fn put(args: &BlockPut, context: &mut Context) -> Result<(), Error> {
         Item::Block(stat) => context.output.result(&stat, |stat| stat.cid.to_string()),
         _ => Ok(()),
     })
+}
+
+pub(crate) fn rm(args: &BlockRm, context: &mut Context) -> Result<(), Error> {
+    let cids = args.cids.iter().map(|text| target::bare(text));
+    let cids = cids.collect::<Result<_, _>>()?;
+    let request = Request::Block(BlockRequest::Rm { cids });
+    let mut conversation = Conversation::open(context, None, &request, "removing")?;
+    while let Some(answer) = conversation.next()? {
+        match answer {
+            Answer::Item(Item::Block(stat)) => {
+                context.output.result(&stat, |stat| stat.cid.to_string())?;
+            }
+            // Of one alone the failure says it all.
+            Answer::Item(Item::Holder(holder)) if args.cids.len() > 1 => {
+                eprintln!("kept: {}", pin::holder_line(&holder));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
 }

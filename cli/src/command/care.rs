@@ -99,7 +99,7 @@ fn run(
 }
 
 /// One line: what, which block, why, and each pin that it hits, with the place in it.
-fn found_line(found: &CareFound) -> String {
+pub(super) fn found_line(found: &CareFound) -> String {
     let cid = found.cid.map_or_else(String::new, |cid| format!(" {cid}"));
     let mut parts = vec![format!("{}{cid}: {}", found.kind, found.reason)];
     for hit in &found.pins {
@@ -126,12 +126,12 @@ fn found_line(found: &CareFound) -> String {
 fn summary(verified: &Verified) -> String {
     let read = if verified.bytes > 0 {
         format!(
-            "{} blocks, {}",
-            verified.blocks,
+            "{}, {}",
+            output::count(verified.blocks, "block"),
             output::size(verified.bytes)
         )
     } else {
-        format!("{} rows", verified.blocks)
+        output::count(verified.blocks, "row")
     };
     match (verified.found, verified.repaired) {
         (0, _) => format!("{read}: all is well"),
@@ -145,10 +145,10 @@ fn backup_line(backup: &message::Backup) -> String {
         format!(", {} of it copied", output::size(copied))
     });
     format!(
-        "backup {}: {} ago, {} blocks, {}, files of {}{copied}",
+        "backup {}: {} ago, {}, {}, files of {}{copied}",
         backup.number,
         ago(backup.created),
-        backup.blocks,
+        output::count(backup.blocks, "block"),
         output::size(backup.bytes),
         output::size(backup.size),
     )

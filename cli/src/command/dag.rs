@@ -30,7 +30,7 @@ pub(crate) fn stat(args: &DagStat, context: &mut Context) -> Result<(), Error> {
         match answer {
             Answer::Item(Item::Dag(stat)) => context.output.result(&stat, |stat| {
                 let (blocks, size) = (stat.blocks, output::size(stat.bytes));
-                format!("{}  {blocks} blocks  {size}", stat.cid)
+                format!("{}  {}  {size}", stat.cid, output::count(blocks, "block"))
             })?,
             Answer::Item(Item::Dags(all)) => context.output.result(&all, together)?,
             _ => {}

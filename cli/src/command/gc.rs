@@ -24,7 +24,11 @@ pub(crate) fn run(args: &Gc, context: &mut Context) -> Result<(), Error> {
 
 fn line(collected: &Collected) -> String {
     let Collected { blocks, bytes, .. } = *collected;
-    let what = format!("{blocks} blocks, {}", output::size(bytes));
+    let what = format!(
+        "{}, {}",
+        output::count(blocks, "block"),
+        output::size(bytes)
+    );
     if collected.dry_run {
         return format!("would remove {what}");
     }

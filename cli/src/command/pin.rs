@@ -3,14 +3,17 @@
 use store::cid::Cid;
 use store::pin::{Label, now};
 use store_node::api::message::{
-    self, Holder, Item, PinExpiry, PinFilter, PinMarks, PinRequest, PinType, Request,
+    self, CareItem, Holder, Item, PinExpiry, PinFilter, PinMarks, PinRequest, PinType, PinVerified,
+    Request,
 };
 
+use super::care::found_line;
 use super::target;
 use crate::args::{self, Marks, Network, Pin};
 use crate::backend::{Answer, Conversation};
 use crate::context::Context;
 use crate::exit::Error;
+use crate::output;
 
 pub(crate) fn run(args: &Pin, context: &mut Context) -> Result<(), Error> {
     let (request, network, doing) = request(args, context)?;
@@ -32,6 +35,12 @@ pub(crate) fn run(args: &Pin, context: &mut Context) -> Result<(), Error> {
                 context
                     .output
                     .result(&*updated, |updated| line(&updated.pin))?;
+            }
+            Answer::Item(Item::Care(CareItem::Finding(found))) => {
+                context.output.result(&found, found_line)?;
+            }
+            Answer::Item(Item::PinVerified(verified)) => {
+                context.output.result(&*verified, verified_line)?;
             }
             _ => {}
         }
@@ -91,6 +100,10 @@ fn request<'a>(
             };
             (request, None, "searching")
         }
+        Pin::Verify(verify) => {
+            let cids = bare(&verify.cids)?;
+            (PinRequest::Verify { cids }, None, "verifying")
+        }
     })
 }
 
@@ -141,7 +154,7 @@ fn line(pin: &message::Pin) -> String {
     parts.join("  ")
 }
 
-fn holder_line(holder: &Holder) -> String {
+pub(super) fn holder_line(holder: &Holder) -> String {
     let how = match (holder.kind, &holder.held) {
         (_, Some((first, count))) => {
             format!("held, with {count} children from number {first} on, of")
@@ -156,6 +169,24 @@ fn holder_line(holder: &Holder) -> String {
     }
     parts.extend(holder.pin.iter().flat_map(marked));
     parts.join("  ")
+}
+
+fn verified_line(verified: &PinVerified) -> String {
+    let PinVerified {
+        pin,
+        blocks,
+        bytes,
+        damaged,
+    } = verified;
+    let size = output::size(*bytes);
+    let what = match damaged {
+        0 => format!("whole: {}, {size}", output::count(*blocks, "block")),
+        damaged => {
+            let blocks = output::count(*blocks, "block");
+            format!("not whole: {damaged} of {blocks} missing or rotten")
+        }
+    };
+    format!("{}  {what}", line(pin))
 }
 
 /// Name, labels and the time that is left.

@@ -29,7 +29,9 @@ pub use self::care::{
     Backup, CareItem, CareRequest, Found as CareFound, Hit, ScrubStatus, Verified, Verify,
 };
 pub use self::land::{Land, LandFile, LandStep};
-pub use self::pin::{Holder, Pin, PinExpiry, PinFilter, PinMarks, PinRequest, PinType, Updated};
+pub use self::pin::{
+    Holder, Pin, PinExpiry, PinFilter, PinMarks, PinRequest, PinType, PinVerified, Updated,
+};
 pub use self::plumbing::{
     BlockPut, BlockRequest, DagRequest, DagStat, DagsStat, KuboCopied, KuboRefused,
 };
@@ -305,6 +307,8 @@ pub enum Item {
     Holder(Box<Holder>),
     /// A pin in the place of another.
     Updated(Box<Updated>),
+    /// A pin that was read through.
+    PinVerified(Box<PinVerified>),
     /// This node.
     Id(Id),
     /// A connected peer.

@@ -5,17 +5,18 @@ use std::io::Read;
 use bytes::Bytes;
 use store::block::{Block, MAX_BLOCK_SIZE};
 use store::blockstore::{Blockstore, Write};
-use store::cid::{Codec, Version};
+use store::cid::{Cid, Codec, Version};
 use store::dag::path::resolve;
 use store::dag::walk::missing;
 use store::dag::{self, BlockSource};
+use store::gc::Removal;
 use store::unixfs::Piece;
 
 use super::source::Source;
 use super::{Service, passed, target};
 use crate::api::conversation::{Conversation, Speaker, failure};
 use crate::api::message::{
-    BlockPut, BlockRequest, BlockStat, Content, Event, Failure, FailureKind, Item, PinMarks,
+    BlockPut, BlockRequest, BlockStat, Content, Event, Failure, FailureKind, Holder, Item, PinMarks,
 };
 
 impl Service {
@@ -27,6 +28,7 @@ impl Service {
         match request {
             BlockRequest::Get(content) => self.block_get(content, conversation.speaker()),
             BlockRequest::Put(put) => self.block_put(put, conversation),
+            BlockRequest::Rm { cids } => self.block_rm(cids, conversation.speaker()),
         }
     }
 
@@ -92,6 +94,60 @@ impl Service {
         }
         conversation.speaker().item(Item::Block(stat(&block)))?;
         Ok(())
+    }
+
+    /// Removes what can be removed, and names all the rest.
+    fn block_rm(&self, cids: &[Cid], speaker: &Speaker) -> Result<(), Failure> {
+        let (mut kept, mut not_here) = (Vec::new(), Vec::new());
+        for cid in cids {
+            match self.repo.collector().remove_block(cid)? {
+                Removal::Removed(size) => {
+                    let size = Some(size);
+                    speaker.item(Item::Block(BlockStat { cid: *cid, size }))?;
+                }
+                Removal::Kept => {
+                    let holders = self.repo.pins().holders(cid, 1)?.holders;
+                    let holder = holders.into_iter().next();
+                    if let Some(holder) = &holder {
+                        let holder = Holder::new(*cid, holder.clone());
+                        speaker.item(Item::Holder(holder.into()))?;
+                    }
+                    kept.push((cid, holder.and_then(|holder| holder.root().copied())));
+                }
+                Removal::NotHere => not_here.push(cid),
+            }
+        }
+        // The removals are in the log; a command that says they are done must be right tomorrow too.
+        self.repo.blocks().commit()?;
+        if let Some((cid, root)) = kept.first() {
+            let pinned = root.as_ref() == Some(*cid);
+            let message = match root {
+                _ if kept.len() > 1 => {
+                    let (count, all) = (kept.len(), cids.len());
+                    format!("{count} of {all} blocks are needed here and stay")
+                }
+                Some(_) if pinned => format!("`{cid}` is pinned: it stays"),
+                Some(root) => format!("`{cid}` is kept as a part of `{root}`: it stays"),
+                None => format!("`{cid}` is in use just now: it stays"),
+            };
+            let hint = match root {
+                Some(_) if pinned => format!("`store pin rm {cid}` unpins it"),
+                Some(_) => format!("`store pin why {cid}` names all that keeps it"),
+                None => "an add or a get needs it; try again when that is done".into(),
+            };
+            return Err(failure(FailureKind::Error, message).with_hint(hint));
+        }
+        let Some(cid) = not_here.first() else {
+            return Ok(());
+        };
+        let message = match not_here.len() {
+            1 => format!("block `{cid}` is not on this machine"),
+            count => format!(
+                "block `{cid}` is not on this machine, nor are {} others",
+                count - 1
+            ),
+        };
+        Err(failure(FailureKind::NotFound, message))
     }
 }
 

@@ -1,7 +1,8 @@
-//! `pin add`, `rm`, `ls`, `update`, `why`.
+//! `pin add`, `rm`, `ls`, `update`, `why`, `verify`.
 
 mod list;
 mod update;
+mod verify;
 
 use store::Cid;
 use store::dag::path::resolve;
@@ -32,6 +33,7 @@ impl Service {
                 self.pin_update(&old, &new, keep_old, speaker)
             }
             PinRequest::Why { cid, limit } => self.pin_why(&cid, limit, speaker),
+            PinRequest::Verify { cids } => self.pin_verify(&cids, speaker),
         }
     }
 

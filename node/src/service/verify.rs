@@ -335,7 +335,10 @@ impl<'a> Report<'a> {
         if left == 0 {
             return Ok(());
         }
-        let what = format!("{left} things are not as they should be");
+        let what = match left {
+            1 => "one thing is not as it should be".to_owned(),
+            left => format!("{left} things are not as they should be"),
+        };
         Err(if verified.repaired > 0 || self.known.is_empty() {
             failure(FailureKind::Corrupt, what)
                 .with_hint("what could not be mended is listed with its reason")

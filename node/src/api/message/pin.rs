@@ -60,6 +60,13 @@ pub enum PinRequest {
         /// How many at most; no limit without it.
         limit: Option<usize>,
     },
+    /// Read and check all that pins keep; nobody else is asked. Answered by
+    /// [`CareItem::Finding`](super::CareItem::Finding)s and a [`super::Item::PinVerified`] for each pin.
+    Verify {
+        /// These pins; none: all.
+        #[serde(with = "texts")]
+        cids: Vec<Cid>,
+    },
 }
 
 /// What is said of a pin; what is not said stays as it is.
@@ -161,6 +168,20 @@ pub struct Updated {
     pub old: Cid,
     /// Blocks that were read, since the old content does not have them.
     pub read: u64,
+}
+
+/// A pin that was read through.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PinVerified {
+    /// The pin.
+    #[serde(flatten)]
+    pub pin: Pin,
+    /// Blocks that it keeps, as far as that is known: what is below a missing one is not.
+    pub blocks: u64,
+    /// Bytes of those that could be read.
+    pub bytes: u64,
+    /// What of it is not as it should be: 0 where it is whole.
+    pub damaged: u64,
 }
 
 impl From<pin::PinKind> for PinType {

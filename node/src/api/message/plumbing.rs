@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use store::Cid;
 
-use super::{Content, text};
+use super::{Content, text, texts};
 
 /// Single blocks, as they are.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -14,6 +14,13 @@ pub enum BlockRequest {
     /// Store the one file that the client passes on as one block. Answered by
     /// [`Item::Block`](super::Item::Block).
     Put(BlockPut),
+    /// Remove blocks that nothing keeps. Answered by [`Item::Block`](super::Item::Block)s, those that are
+    /// gone, and [`Item::Holder`](super::Item::Holder)s, why others are not.
+    Rm {
+        /// The blocks.
+        #[serde(with = "texts")]
+        cids: Vec<Cid>,
+    },
 }
 
 /// How to store a block.
