@@ -20,11 +20,11 @@ use bytes::Bytes;
 pub use measure::Measure;
 pub use memory::MemoryStore;
 #[cfg(feature = "rocksdb")]
-pub(crate) use rocks::rows;
-#[cfg(feature = "rocksdb")]
 pub use rocks::{
     Change, CloneError, CloneUsage, ClonesHeld, Lease, RocksStore, StoreOptions, Upgrade,
 };
+#[cfg(feature = "rocksdb")]
+pub(crate) use rocks::{Follower, Leases, rows};
 
 use crate::block::Block;
 use crate::cid::{Cid, CidError, Key};

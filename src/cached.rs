@@ -48,8 +48,8 @@ impl Cached {
         value.extend(root.to_bytes());
         let key = root.hash().to_bytes();
         self.store
-            .table_write(schema::CACHE, &[(key, Some(value))])?;
-        self.store.leases().note_change();
+            .table_write(schema::CACHE, &[(key.clone(), Some(value))])?;
+        self.store.leases().note_changes(&[key]);
         Ok(())
     }
 

@@ -19,7 +19,7 @@ mod live;
 mod space;
 mod sweep;
 
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -44,6 +44,8 @@ pub struct Collector {
     evicting: Mutex<()>,
     /// Whether space is given back just now.
     reclaiming: AtomicBool,
+    /// Blob files that were there when the last collection began; 0 where that is not known.
+    old_files: AtomicU64,
 }
 
 /// What a collection is to do, and who watches it.
@@ -102,6 +104,7 @@ impl Collector {
             running: Mutex::default(),
             evicting: Mutex::default(),
             reclaiming: AtomicBool::new(false),
+            old_files: AtomicU64::new(0),
         });
         let asked = Arc::downgrade(&collector);
         store.on_quota(Box::new(move |needed| {
@@ -123,6 +126,10 @@ impl Collector {
             for cached in self.cached.oldest_first()? {
                 self.cached.forget(&cached.root)?;
             }
+        }
+        if !collection.dry {
+            let files = self.store.blob_files()?;
+            self.old_files.store(files, Ordering::Relaxed);
         }
         let horizon = self.horizon(collection.dry);
         let live = Live::new(self.roots(!collection.cache));
@@ -169,7 +176,7 @@ impl Collector {
     }
 }
 
-/// Leaves half of the time to others, while there are any.
+/// Leaves three fifths of the time to others, while there are any.
 struct Pace<'a> {
     store: &'a RocksStore,
     gentle: bool,
@@ -192,7 +199,7 @@ impl<'a> Pace<'a> {
     fn rest(&mut self, worked: Duration) {
         let traffic = self.store.traffic();
         if self.gentle && traffic != self.traffic {
-            std::thread::sleep(worked.min(REST_MAX));
+            std::thread::sleep((worked * 3 / 2).min(REST_MAX));
         }
         self.traffic = traffic;
     }

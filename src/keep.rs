@@ -66,7 +66,7 @@ impl Keep {
             return Ok(false);
         };
         self.store.table_write_durably(schema::KEEP, &changes)?;
-        self.store.leases().note_change();
+        self.store.leases().note_change_of_all();
         Ok(true)
     }
 

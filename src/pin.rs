@@ -184,7 +184,7 @@ impl Pins {
             self.unset(PinKind::Direct, &pin.root, &mut changes)?;
         }
         self.set(&pin, &mut changes)?;
-        self.write(&changes)?;
+        self.write(&changes, &pin.root)?;
         Ok(pin)
     }
 
@@ -224,7 +224,7 @@ impl Pins {
         }
         self.unset(PinKind::Direct, new, &mut changes)?;
         self.set(&pin, &mut changes)?;
-        self.write(&changes)?;
+        self.write(&changes, &pin.root)?;
         Ok(pin)
     }
 
@@ -445,9 +445,10 @@ impl Pins {
         self.store.table_write_durably(schema::KEEP, &changes)
     }
 
-    fn write(&self, changes: &[Change]) -> Result<(), StoreError> {
+    /// Writes that `root` is pinned.
+    fn write(&self, changes: &[Change], root: &Cid) -> Result<(), StoreError> {
         self.store.table_write_durably(schema::KEEP, changes)?;
-        self.store.leases().note_change();
+        self.store.leases().note_changes(&[root.hash().to_bytes()]);
         Ok(())
     }
 }

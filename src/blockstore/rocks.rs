@@ -28,7 +28,7 @@ use rocksdb::{ColumnFamily, DB, ErrorKind, FlushOptions, ReadOptions};
 pub(crate) use self::batch::Writer;
 use self::durability::{Durability, Pending};
 pub use self::lease::Lease;
-pub(crate) use self::lease::Leases;
+pub(crate) use self::lease::{Follower, Leases};
 use self::options::LogLosses;
 pub use self::options::StoreOptions;
 use self::quota::MakeRoom;

@@ -1,9 +1,8 @@
 //! [`Live`]: is this block kept? Asked upwards, from the block to what holds it.
 
 use std::collections::{HashMap, HashSet};
-use std::hash::{BuildHasher, RandomState};
 
-use crate::blockstore::{RocksStore, StoreError, schema};
+use crate::blockstore::{Follower, Leases, RocksStore, StoreError, schema};
 use crate::cached::Cached;
 use crate::keep::{Keep, Kinds};
 
@@ -39,14 +38,25 @@ pub(super) struct Live<'a> {
     /// Nodes that are kept with all below them. What keeps them may go meanwhile: then they stay until
     /// the next collection.
     kept: HashSet<u128>,
-    /// Nodes that nothing kept as it was at the last [`Live::refresh`].
+    /// Nodes that nothing kept as it was at the last [`Live::refresh`]: of each answer, all that it rests
+    /// on.
     dead: HashSet<u128>,
-    hashers: (RandomState, RandomState),
+    /// Some of these were forgotten since.
+    forgot: bool,
     /// Held children by node.
     held: HashMap<Vec<u8>, HashSet<Vec<u8>>>,
     kinds: Kinds,
-    /// How often something became kept, up to the last refresh; `None` before the first.
-    changes: Option<u64>,
+    /// How many blocks may have become kept, up to the last refresh.
+    seen: u64,
+    _follower: Follower,
+}
+
+/// What may be kept that was not.
+pub(super) enum Changed {
+    Nothing,
+    /// These blocks, and none that keeps others.
+    Only(HashSet<u128>),
+    All,
 }
 
 /// A block whose parents are looked at.
@@ -85,25 +95,34 @@ impl<'a> Live<'a> {
             roots,
             kept: HashSet::new(),
             dead: HashSet::new(),
-            hashers: (RandomState::new(), RandomState::new()),
+            // Whatever was before: nothing is known of it.
+            forgot: true,
             held: HashMap::new(),
             kinds: Kinds::default(),
-            changes: None,
+            seen: 0,
+            _follower: Leases::follow(roots.store.leases()),
         }
     }
 
-    /// Forgets what was not kept, if more may be kept now. Says whether that was so. To be called
-    /// before questions.
-    pub(super) fn refresh(&mut self) -> Result<bool, StoreError> {
-        let now = self.roots.store.leases().changes();
-        if self.changes == Some(now) {
-            return Ok(false);
+    /// Forgets what was not kept, if more of it may be kept now. Says for which of the blocks that were
+    /// asked about since the last refresh the answer may be another one. To be called before questions.
+    pub(super) fn refresh(&mut self) -> Result<Changed, StoreError> {
+        let (now, changes) = self.roots.store.leases().changes_since(self.seen);
+        let forgot = std::mem::take(&mut self.forgot);
+        if now == self.seen && !forgot {
+            return Ok(Changed::Nothing);
         }
-        self.dead.clear();
+        self.seen = now;
         self.held.clear();
         self.kinds = self.roots.keep.kinds()?;
-        self.changes = Some(now);
-        Ok(true)
+        let only = changes.filter(|_| !forgot);
+        let only = only.filter(|changes| !changes.iter().any(|hash| self.dead.contains(hash)));
+        Ok(if let Some(changes) = only {
+            Changed::Only(changes.into_iter().collect())
+        } else {
+            self.dead.clear();
+            Changed::All
+        })
     }
 
     /// Whether each of these blocks is kept: for its own sake, or by a node above it. Where `budget`,
@@ -202,9 +221,9 @@ impl<'a> Live<'a> {
         Ok(Frame::new(key, page))
     }
 
-    fn hash(&self, key: &[u8]) -> u128 {
-        let (a, b) = &self.hashers;
-        u128::from(a.hash_one(key)) << 64 | u128::from(b.hash_one(key))
+    /// As [`Changed::Only`] has it.
+    pub(super) fn hash(&self, key: &[u8]) -> u128 {
+        self.roots.store.leases().hash(key)
     }
 
     fn remember(&mut self, key: &[u8], kept: bool) {
@@ -212,6 +231,7 @@ impl<'a> Live<'a> {
         let memo = if kept { &mut self.kept } else { &mut self.dead };
         if memo.len() >= MEMO_MAX {
             memo.clear();
+            self.forgot |= !kept;
         }
         memo.insert(hash);
     }

@@ -70,7 +70,9 @@ impl Collector {
             // Files of which nothing is left are gone already.
             .and_then(|space| {
                 if wasteful(space) {
-                    self.store.rewrite_blobs()
+                    // What was put since the last collection began has hardly lost anything.
+                    let old = self.old_files.swap(0, Ordering::Relaxed);
+                    self.store.rewrite_blobs((old > 0).then_some(old))
                 } else {
                     Ok(())
                 }

@@ -1,6 +1,8 @@
 //! [`Sweep`]: goes over the index once and removes what nothing keeps.
 
-use super::live::{Budget, Live};
+use std::collections::HashSet;
+
+use super::live::{Budget, Changed, Live};
 use super::{Collected, Collector};
 use crate::blockstore::StoreError;
 use crate::blockstore::schema::{self, Children, Entry, INDEX, META};
@@ -177,17 +179,29 @@ pub(super) fn remove(
         let mut writer = collector.store.writer();
         // As it is now, and until the lock is given back.
         let entries = collector.store.raw_entries(&keys)?;
-        let mut still: Vec<Key> = keys
-            .into_iter()
+        let mut still: Vec<(&Key, Entry)> = keys
+            .iter()
             .zip(entries)
-            .filter(|(_, entry)| entry.is_some_and(|entry| !is_young(entry, horizon)))
-            .map(|(key, _)| key)
+            .filter_map(|(key, entry)| Some((key, entry?)))
+            .filter(|(_, entry)| !is_young(*entry, horizon))
             .collect();
-        if live.refresh()? {
-            let mut kept = live.keeps(&still, Budget::UNDER_LOCK)?.into_iter();
-            still.retain(|_| !kept.next().unwrap_or(true));
+        let changed = live.refresh()?;
+        let doubtful = still.iter().map(|(key, _)| *key);
+        let doubtful: Vec<&Key> = match changed {
+            Changed::Nothing => Vec::new(),
+            Changed::Only(blocks) => doubtful
+                .filter(|key| blocks.contains(&live.hash(key.as_bytes())))
+                .collect(),
+            Changed::All => doubtful.collect(),
+        };
+        if !doubtful.is_empty() {
+            let kept = live.keeps(&doubtful, Budget::UNDER_LOCK)?;
+            let kept = doubtful.into_iter().zip(kept).filter(|(_, kept)| *kept);
+            let kept: HashSet<&Key> = kept.map(|(key, _)| key).collect();
+            still.retain(|(key, _)| !kept.contains(key));
         }
-        collected.removed(collector.store.remove(&mut writer, &still)?);
+        let removed = collector.store.remove_known(&mut writer, still)?;
+        collected.removed(removed);
     }
     Ok(())
 }

@@ -162,7 +162,7 @@ fn many_pins_come_in_pages_each_once() {
         let pin = pin(number);
         (key(pin.kind, &pin.root), Some(pin.encode()))
     });
-    pins.write(&rows.collect::<Vec<_>>()).unwrap();
+    pins.write(&rows.collect::<Vec<_>>(), &root(0)).unwrap();
     let mut seen: Vec<Cid> = pins.list().unwrap().iter().map(|pin| pin.root).collect();
     seen.sort_unstable();
     assert_eq!(seen, (0..count).map(root).collect::<Vec<_>>());

@@ -78,7 +78,7 @@ impl Histogram {
         self.0.sort_unstable();
         let at = |permille: usize| self.0[(self.0.len() - 1) * permille / 1000].as_secs_f64() * 1e3;
         println!(
-            "{name:<22} {:>7.0} /s   p50 {:.2} ms, p99 {:.2}, p99.9 {:.2}, longest {:.2}",
+            "{name:<28} {:>7.0} /s   p50 {:.2} ms, p99 {:.2}, p99.9 {:.2}, longest {:.2}",
             self.rate(time),
             at(500),
             at(990),
@@ -88,8 +88,8 @@ impl Histogram {
     }
 }
 
-/// Adds and gets until `done`: an add puts and pins a file of 64 KiB, durably; a get reads and checks a
-/// file of 512 KiB that is pinned.
+/// Adds and gets until `done`: an add puts and pins a file of 64 KiB, durably; a get reads and checks
+/// 64 KiB of a file that is pinned.
 fn pair(repo: &Repo, kept: &[Cid], first: u64, done: &(dyn Fn() -> bool + Sync)) -> [Histogram; 2] {
     thread::scope(|scope| {
         let adds = scope.spawn(|| {
@@ -120,9 +120,8 @@ fn pair(repo: &Repo, kept: &[Cid], first: u64, done: &(dyn Fn() -> bool + Sync))
                 let root = &kept[at * 7919 % kept.len()];
                 let links = repo.blocks().links(root).expect("it is here");
                 let leaves: Vec<Cid> = links.expect("it is kept").iter().map(|l| l.cid).collect();
-                for some in leaves.chunks(16) {
-                    std::hint::black_box(source.blocks(some).expect("they are kept"));
-                }
+                let at = at % (leaves.len() / 16) * 16;
+                std::hint::black_box(source.blocks(&leaves[at..at + 16]).expect("they are kept"));
                 times.0.push(began.elapsed());
             }
             times
@@ -161,27 +160,17 @@ pub(crate) fn run(place: &Path, blocks: u64) {
     pair(&repo, &kept, 1 << 32, &ends(ALONE / 4));
     let mut alone = pair(&repo, &kept, 2 << 32, &ends(ALONE));
     let before = repo.collector().space().expect("it can be read");
-    let done = AtomicBool::new(false);
-    let (mut beside, collected, collecting, reclaiming) = thread::scope(|scope| {
-        let pair = scope.spawn(|| pair(&repo, &kept, 3 << 32, &|| done.load(Ordering::Relaxed)));
-        let began = Instant::now();
-        let collection = Collection {
-            cache: true,
-            dry: false,
-            gentle: true,
-            watch: &|_| true,
-        };
-        let collected = repo.collector().collect(&collection).expect("no errors");
-        let collecting = began.elapsed();
-        let began = Instant::now();
-        repo.collector().reclaim(108, LEAST).expect("no errors");
-        let reclaiming = began.elapsed();
-        done.store(true, Ordering::Relaxed);
-        let pair = pair.join().expect("it does not panic");
-        (pair, collected, collecting, reclaiming)
-    });
+    let collection = Collection {
+        cache: true,
+        dry: false,
+        gentle: true,
+        watch: &|_| true,
+    };
+    let collect = || repo.collector().collect(&collection).expect("no errors");
+    let (mut beside, collected, collecting) = beside(&repo, &kept, 3 << 32, collect);
+    let reclaim = || repo.collector().reclaim(108, LEAST).expect("no errors");
+    let (mut after, _, reclaiming) = self::beside(&repo, &kept, 4 << 32, reclaim);
     let space = repo.collector().space().expect("it can be read");
-    let time = collecting + reclaiming;
     println!(
         "removed {} blocks, {:.0} MiB, in {collecting:.1?}; space was back {reclaiming:.1?} later",
         collected.blocks,
@@ -194,13 +183,40 @@ pub(crate) fn run(place: &Path, blocks: u64) {
         space.live as f64 / MIB as f64,
         space.disk as f64 / space.live as f64
     );
-    for (name, (alone, beside)) in ["add", "get"]
-        .into_iter()
-        .zip(alone.iter_mut().zip(&mut beside))
-    {
-        let ratio = beside.rate(time) / alone.rate(ALONE);
+    let [add, get] = &mut alone;
+    let [add_beside, get_beside] = &mut beside;
+    let [add_after, get_after] = &mut after;
+    for (name, alone, phases) in [
+        ("add", add, [add_beside, add_after]),
+        ("get", get, [get_beside, get_after]),
+    ] {
         alone.print(&format!("{name} alone"), ALONE);
-        beside.print(&format!("{name} beside"), time);
-        println!("{name} beside / alone: {ratio:.3}");
+        let phases = phases.into_iter().zip([
+            ("beside the collection", collecting),
+            ("while space comes back", reclaiming),
+        ]);
+        for (times, (when, time)) in phases {
+            let ratio = times.rate(time) / alone.rate(ALONE);
+            times.print(&format!("{name} {when}"), time);
+            println!("{name} {when} / alone: {ratio:.3}");
+        }
     }
+}
+
+/// Does `work` beside the pair: what the pair measured, what came of it, and how long it took.
+fn beside<T>(
+    repo: &Repo,
+    kept: &[Cid],
+    first: u64,
+    work: impl FnOnce() -> T,
+) -> ([Histogram; 2], T, Duration) {
+    let done = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let pair = scope.spawn(|| pair(repo, kept, first, &|| done.load(Ordering::Relaxed)));
+        let began = Instant::now();
+        let result = work();
+        let time = began.elapsed();
+        done.store(true, Ordering::Relaxed);
+        (pair.join().expect("it does not panic"), result, time)
+    })
 }

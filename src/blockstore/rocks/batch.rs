@@ -39,8 +39,8 @@ pub(super) struct Batch {
     pub(super) writes: WriteBatch,
     pub(super) put: Put,
     pub(super) sums: Sums,
-    /// Whether a node with links is among them.
-    pub(super) nodes: bool,
+    /// Nodes with links among them, and what they link to where a collection wants to hear of it.
+    pub(super) changed: Vec<Vec<u8>>,
 }
 
 impl Batch {
@@ -62,12 +62,16 @@ impl Batch {
     pub(super) fn describe(&mut self, store: &RocksStore, block: &Block, key: &[u8]) -> Children {
         let (children, links) = schema::children(block.data());
         if children == Children::Stored {
-            self.nodes = true;
+            let followed = store.leases.is_followed();
+            self.changed.push(key.to_vec());
             self.writes
                 .put_cf(store.family(LINKS), key, schema::encode_links(&links));
             for child in schema::held(&links) {
                 let row = schema::parent_row(&child, key);
                 self.writes.put_cf(store.family(PARENTS), row, []);
+                if followed {
+                    self.changed.push(child);
+                }
             }
         }
         children
@@ -222,21 +226,32 @@ impl RocksStore {
         let run = || self.db.write_opt(batch.writes, &options).map_err(failed);
         self.durability.write(write, run)?;
         writer.sums += batch.sums;
-        if batch.nodes {
-            self.leases.note_change();
+        if !batch.changed.is_empty() {
+            self.leases.note_changes(&batch.changed);
         }
         Ok(batch.put)
     }
 
     /// Removes blocks with all that belongs to them; missing ones are not an error. What was removed.
     pub(crate) fn remove(&self, writer: &mut Writer, keys: &[Key]) -> Result<Put, StoreError> {
-        let entries = self.raw_entries(keys)?;
+        let entries = self.raw_entries(keys)?.into_iter();
+        let known = keys.iter().zip(entries);
+        let known = known.filter_map(|(key, entry)| Some((key, entry?)));
+        self.remove_known(writer, known)
+    }
+
+    /// The same of blocks whose entries were read under this writer.
+    pub(crate) fn remove_known<'a>(
+        &self,
+        writer: &mut Writer,
+        blocks: impl IntoIterator<Item = (&'a Key, Entry)>,
+    ) -> Result<Put, StoreError> {
         let mut batch = Batch::default();
-        let mut seen = HashSet::with_capacity(keys.len());
-        for (key, entry) in keys.iter().zip(entries) {
-            let Some(entry) = entry.filter(|_| seen.insert(key)) else {
+        let mut seen = HashSet::new();
+        for (key, entry) in blocks {
+            if !seen.insert(key) {
                 continue;
-            };
+            }
             let key = key.as_bytes();
             if entry.stored {
                 batch.writes.delete_cf(self.family(BLOCKS), key);

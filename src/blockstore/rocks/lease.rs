@@ -5,9 +5,8 @@
 //! those that were put or met in its generation or later stay. A get needs what is below its
 //! root, wherever it came from: that root counts as kept while the lease is open.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::hash::{BuildHasher, RandomState};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::cid::Cid;
@@ -15,12 +14,48 @@ use crate::cid::Cid;
 /// Roots of a lease that [`Lease::roots`] takes: some 50 MiB.
 const ROOTS_MAX: usize = 1 << 20;
 
+/// Changes that are remembered for a collection: 1 MiB.
+const CHANGES_MAX: usize = 1 << 16;
+
 /// All leases of a store.
 #[derive(Debug, Default)]
 pub(crate) struct Leases {
     state: Mutex<State>,
-    /// Grows when something may be kept from now on that was not before.
-    changes: AtomicU64,
+    changes: Mutex<Changes>,
+    /// Two, since a block that is taken for another might be removed.
+    hashers: (RandomState, RandomState),
+}
+
+/// Blocks that may be kept from now on, and were not before.
+#[derive(Debug, Default)]
+struct Changes {
+    /// The latest of them, by [`Leases::hash`].
+    latest: VecDeque<u128>,
+    /// How many came before these.
+    before: u64,
+    /// Those who want to hear of them.
+    followers: usize,
+}
+
+/// While it lives, changes are remembered.
+#[derive(Debug)]
+pub(crate) struct Follower(Arc<Leases>);
+
+impl Drop for Follower {
+    fn drop(&mut self) {
+        let mut changes = self.0.changes();
+        changes.followers -= 1;
+        if changes.followers == 0 {
+            changes.forget();
+        }
+    }
+}
+
+impl Changes {
+    fn forget(&mut self) {
+        self.before += self.latest.len() as u64;
+        self.latest.clear();
+    }
 }
 
 #[derive(Debug, Default)]
@@ -68,14 +103,62 @@ impl Leases {
         !state.roots.is_empty() && state.roots.contains_key(&state.hasher.hash_one(key))
     }
 
-    /// Something may be kept from now on that was not before.
-    pub(crate) fn note_change(&self) {
-        self.changes.fetch_add(1, Ordering::AcqRel);
+    fn changes(&self) -> MutexGuard<'_, Changes> {
+        // As for the state.
+        self.changes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// How often that was so.
-    pub(crate) fn changes(&self) -> u64 {
-        self.changes.load(Ordering::Acquire)
+    /// Stands for a multihash.
+    pub(crate) fn hash(&self, key: &[u8]) -> u128 {
+        let (a, b) = &self.hashers;
+        u128::from(a.hash_one(key)) << 64 | u128::from(b.hash_one(key))
+    }
+
+    /// These blocks, or what is below them, may be kept from now on and were not before.
+    pub(crate) fn note_changes<K: AsRef<[u8]>>(&self, keys: &[K]) {
+        let mut changes = self.changes();
+        if changes.followers == 0 {
+            changes.before += keys.len() as u64;
+            return;
+        }
+        for key in keys {
+            if changes.latest.len() == CHANGES_MAX {
+                changes.latest.pop_front();
+                changes.before += 1;
+            }
+            changes.latest.push_back(self.hash(key.as_ref()));
+        }
+    }
+
+    /// Any block may be kept from now on.
+    pub(crate) fn note_change_of_all(&self) {
+        let mut changes = self.changes();
+        changes.forget();
+        changes.before += 1;
+    }
+
+    /// Remembers changes from now on.
+    pub(crate) fn follow(leases: &Arc<Self>) -> Follower {
+        leases.changes().followers += 1;
+        Follower(Arc::clone(leases))
+    }
+
+    /// Whether anybody does.
+    pub(crate) fn is_followed(&self) -> bool {
+        self.changes().followers > 0
+    }
+
+    /// How many changes there were, and those after the first `seen`; `None` where they are not known
+    /// any more.
+    pub(crate) fn changes_since(&self, seen: u64) -> (u64, Option<Vec<u128>>) {
+        let changes = self.changes();
+        let now = changes.before + changes.latest.len() as u64;
+        let known = seen.checked_sub(changes.before);
+        let known = known.and_then(|known| usize::try_from(known).ok());
+        (
+            now,
+            known.map(|known| changes.latest.iter().skip(known).copied().collect()),
+        )
     }
 }
 
@@ -100,13 +183,14 @@ impl Lease {
     fn hold(&self, roots: &[Cid]) {
         let mut held = self.held();
         let mut state = self.leases.state();
-        for root in roots {
-            let hash = state.hasher.hash_one(root.hash().to_bytes().as_slice());
+        let keys: Vec<Vec<u8>> = roots.iter().map(|root| root.hash().to_bytes()).collect();
+        for key in &keys {
+            let hash = state.hasher.hash_one(key.as_slice());
             *state.roots.entry(hash).or_default() += 1;
             held.push(hash);
         }
         drop(state);
-        self.leases.note_change();
+        self.leases.note_changes(&keys);
     }
 
     fn held(&self) -> MutexGuard<'_, Vec<u64>> {

@@ -56,7 +56,11 @@ impl RocksStore {
         let (children, links) = schema::children(data);
         let size = u32::try_from(data.len()).expect("a block has at most 2 MiB");
         let mut batch = Batch {
-            nodes: children == Children::Stored,
+            changed: if children == Children::Stored {
+                vec![key.to_vec()]
+            } else {
+                Vec::new()
+            },
             ..Batch::default()
         };
         self.unlink(key, &mut batch.writes)?;
@@ -67,13 +71,14 @@ impl RocksStore {
             ..Entry::stored(size, children, born)
         };
         batch.writes.put_cf(self.family(INDEX), key, entry.encode());
-        if batch.nodes {
+        if children == Children::Stored {
             batch
                 .writes
                 .put_cf(self.family(LINKS), key, schema::encode_links(&links));
             for child in schema::held(&links) {
                 let row = schema::parent_row(&child, key);
                 batch.writes.put_cf(self.family(PARENTS), row, []);
+                batch.changed.push(child);
             }
         }
         batch.sums += Sums::of(entry);

@@ -35,17 +35,34 @@ impl RocksStore {
     }
 
     /// Writes all blocks in blob files anew, without those that were removed.
-    pub(crate) fn rewrite_blobs(&self) -> Result<(), StoreError> {
-        self.set_blob_gc("true")?;
+    ///
+    /// Only the `oldest` blob files; `None`: all.
+    pub(crate) fn rewrite_blobs(&self, oldest: Option<u64>) -> Result<(), StoreError> {
+        let share = match (oldest, self.blob_files()?) {
+            #[allow(clippy::cast_precision_loss, reason = "numbers of files")]
+            (Some(oldest), all) if oldest < all => (oldest as f64 + 0.5) / all as f64,
+            _ => 1.0,
+        };
+        self.set_blob_gc("true", share)?;
         self.compact(BLOCKS, BottommostLevelCompaction::Force);
         // Left on, it would rewrite blobs in each compaction.
-        self.set_blob_gc("false")
+        self.set_blob_gc("false", 1.0)
     }
 
-    fn set_blob_gc(&self, on: &str) -> Result<(), StoreError> {
+    /// Number of blob files.
+    pub(crate) fn blob_files(&self) -> Result<u64, StoreError> {
+        let value = self
+            .db
+            .property_int_value_cf(self.family(BLOCKS), "rocksdb.num-blob-files");
+        Ok(value.map_err(failed)?.unwrap_or(0))
+    }
+
+    /// `share` of the blob files are rewritten, the oldest ones.
+    fn set_blob_gc(&self, on: &str, share: f64) -> Result<(), StoreError> {
+        let share = format!("{share:.6}");
         let options = [
             ("enable_blob_garbage_collection", on),
-            ("blob_garbage_collection_age_cutoff", "1.0"),
+            ("blob_garbage_collection_age_cutoff", share.as_str()),
         ];
         self.db
             .set_options_cf(self.family(BLOCKS), &options)
