@@ -145,7 +145,10 @@ pub(super) fn families(options: StoreOptions) -> Vec<ColumnFamilyDescriptor> {
     let cache = Cache::new_lru_cache(cache);
     // Flushed all together, each family queues as many memtables as `blocks` does: with fewer, the
     // small ones would stop the writes of all.
-    let family = |memtable| family(&cache, memtable, memtables);
+    let family = |memtable| self::family(&cache, memtable, memtables, true);
+    // A few rows, each of which is there when it is asked for: a filter would only be one more place in
+    // which a bit can flip that nobody reads.
+    let small = || self::family(&cache, 4 << 20, memtables, false);
     let mut blocks = family(memtable);
     blocks.set_enable_blob_files(true);
     blocks.set_min_blob_size(BLOB_FROM);
@@ -155,7 +158,7 @@ pub(super) fn families(options: StoreOptions) -> Vec<ColumnFamilyDescriptor> {
     // Always off: it rewrote up to 3.9 bytes for each byte written, without one delete. Whoever
     // deletes much switches it on for one compaction.
     blocks.set_enable_blob_gc(false);
-    let mut meta = family(4 << 20);
+    let mut meta = small();
     // Each batch adds to the sums, whoever writes it and whatever a crash takes away: what is left is
     // the sum of what is left.
     meta.set_merge_operator_associative("sums", |_, value, more| Some(add(value, more)));
@@ -168,9 +171,9 @@ pub(super) fn families(options: StoreOptions) -> Vec<ColumnFamilyDescriptor> {
         ColumnFamilyDescriptor::new(schema::ADDS, family(4 << 20)),
         ColumnFamilyDescriptor::new(schema::CACHE, family(4 << 20)),
         ColumnFamilyDescriptor::new(schema::KEEP, family(4 << 20)),
-        ColumnFamilyDescriptor::new(schema::ROOTS, family(4 << 20)),
-        ColumnFamilyDescriptor::new(schema::PEERS, family(4 << 20)),
-        ColumnFamilyDescriptor::new(schema::PROVIDERS, family(4 << 20)),
+        ColumnFamilyDescriptor::new(schema::ROOTS, small()),
+        ColumnFamilyDescriptor::new(schema::PEERS, small()),
+        ColumnFamilyDescriptor::new(schema::PROVIDERS, small()),
         ColumnFamilyDescriptor::new(schema::META, meta),
     ]
 }
@@ -183,12 +186,14 @@ fn add(value: Option<&[u8]>, more: &rocksdb::MergeOperands) -> Vec<u8> {
     sums.encode()
 }
 
-fn family(cache: &Cache, memtable: usize, memtables: i32) -> Options {
+fn family(cache: &Cache, memtable: usize, memtables: i32, filter: bool) -> Options {
     let mut table = BlockBasedOptions::default();
     table.set_block_cache(cache);
     table.set_block_size(16 << 10);
     // Ten bits a key: 1 % of the questions for a missing block read a table in vain.
-    table.set_bloom_filter(10.0, false);
+    if filter {
+        table.set_bloom_filter(10.0, false);
+    }
     // In the cache's bound, not beside it: 12 MiB of filters for ten million blocks.
     table.set_cache_index_and_filter_blocks(true);
     table.set_pin_l0_filter_and_index_blocks_in_cache(true);

@@ -3,9 +3,9 @@
 use rocksdb::{BottommostLevelCompaction, CompactOptions};
 
 use super::{RocksStore, StoreError, failed};
-use crate::blockstore::schema::{self, BLOCKS};
+use crate::blockstore::schema::{self, ADDS, BLOCKS};
 
-/// Bytes in memory tables that are not left to the log: replaying them takes some ten milliseconds.
+/// Bytes of notes that are not left to the log: replaying them takes some ten milliseconds.
 const TIDY_FROM: u64 = 4 << 20;
 
 impl RocksStore {
@@ -70,18 +70,12 @@ impl RocksStore {
     }
 
     /// At the end of this process: the next one would have to read all that is in the log only, before
-    /// it can do anything. Where that is little, it is quicker than a flush.
+    /// it can do anything. Where an add has noted many files, a flush is quicker.
     pub(super) fn tidy_up(&self) {
         let property = rocksdb::properties::CUR_SIZE_ALL_MEM_TABLES;
-        let in_memory: u64 = schema::ALL
-            .iter()
-            .filter_map(|name| {
-                let size = self.db.property_int_value_cf(self.family(name), property);
-                size.ok().flatten()
-            })
-            .sum();
+        let noted = self.db.property_int_value_cf(self.family(ADDS), property);
         // What fails here is in the log still, or was never said to be durable.
-        if in_memory > TIDY_FROM && self.durability.check().is_ok() {
+        if noted.is_ok_and(|size| size > Some(TIDY_FROM)) && self.durability.check().is_ok() {
             let _ = self.flush_all();
         }
     }
