@@ -5,6 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 
+use super::schema::Entry;
 use super::{Blockstore, Indexed, Put, RocksStore, StoreError, Write};
 use crate::block::Block;
 use crate::cid::{self, Cid, Key};
@@ -74,7 +75,7 @@ impl Blockstore for Measure<'_> {
         let entries = self.store.raw_entries(&keys)?;
         let mut new = self.counted();
         for (block, entry) in blocks.iter().zip(entries) {
-            let stored = entry.is_some_and(|entry| entry.stored && entry.is_there());
+            let stored = entry.is_some_and(Entry::is_stored);
             if !stored && new.blocks.len() < BLOCKS_MAX && new.blocks.insert(Key::of(block.cid())) {
                 new.bytes += block.data().len() as u64;
             }

@@ -163,7 +163,7 @@ impl RocksStore {
     /// A block's bytes, whichever place has them. One in users' files that counts as missing is looked
     /// for again: a disk may have been away.
     fn read_anywhere(&self, cid: &Cid, entry: Entry) -> Result<Option<Bytes>, StoreError> {
-        if entry.stored && !entry.rotten {
+        if entry.is_stored() {
             match self.read_block(cid) {
                 Err(StoreError::Corrupt { .. }) | Ok(None) if entry.referenced => {}
                 other => return other,

@@ -103,6 +103,11 @@ impl Entry {
         (self.stored || self.referenced) && !self.rotten
     }
 
+    /// Whether they can be had from [`BLOCKS`].
+    pub(crate) const fn is_stored(self) -> bool {
+        self.stored && !self.rotten
+    }
+
     pub(crate) fn encode(self) -> Vec<u8> {
         let flag = |set: bool, bit: u8| if set { bit } else { 0 };
         let flags = self.children as u8

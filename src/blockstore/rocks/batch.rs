@@ -6,6 +6,7 @@
 use std::collections::HashSet;
 use std::sync::{MutexGuard, PoisonError};
 
+use bytes::Bytes;
 use rocksdb::{ReadOptions, WriteBatch, WriteOptions};
 
 use super::lease::Lease;
@@ -39,42 +40,44 @@ pub(super) struct Batch {
     pub(super) writes: WriteBatch,
     pub(super) put: Put,
     pub(super) sums: Sums,
-    /// Nodes with links among them, and what they link to where a collection wants to hear of it.
-    pub(super) changed: Vec<Vec<u8>>,
+    /// Nodes with links among them, and what they link to.
+    changed: Vec<Vec<u8>>,
+    /// Others, which no collection wanted to hear of.
+    unheard: bool,
 }
 
 impl Batch {
     /// Writes a block with all that belongs to it, in the place of `old`.
     fn add(&mut self, store: &RocksStore, block: &Block, old: Option<Entry>, generation: u64) {
         let key = block.cid().hash().to_bytes();
-        let data = block.data();
-        let size = u32::try_from(data.len()).expect("a block has at most 2 MiB");
-        let children = self.describe(store, block, &key);
         let entry = Entry {
             referenced: old.is_some_and(|old| old.referenced),
-            ..Entry::stored(size, children, generation)
+            ..self.describe(store, block.data(), &key, generation)
         };
-        self.writes.put_cf(store.family(BLOCKS), &key, data);
+        self.writes.put_cf(store.family(BLOCKS), &key, block.data());
         self.replace(store, &key, old, entry);
     }
 
-    /// Writes what a block links to; its bytes may be anywhere.
-    pub(super) fn describe(&mut self, store: &RocksStore, block: &Block, key: &[u8]) -> Children {
-        let (children, links) = schema::children(block.data());
+    /// Writes what a block links to; its bytes may be anywhere. Returns the entry of one that is stored.
+    pub(super) fn describe(
+        &mut self,
+        store: &RocksStore,
+        data: &Bytes,
+        key: &[u8],
+        generation: u64,
+    ) -> Entry {
+        let (children, links) = schema::children(data);
         if children == Children::Stored {
-            let followed = store.leases.is_followed();
-            self.changed.push(key.to_vec());
-            self.writes
-                .put_cf(store.family(LINKS), key, schema::encode_links(&links));
-            for child in schema::held(&links) {
-                let row = schema::parent_row(&child, key);
-                self.writes.put_cf(store.family(PARENTS), row, []);
-                if followed {
-                    self.changed.push(child);
-                }
+            let held = store.write_links(&mut self.writes, key, &links);
+            if store.leases.is_followed() {
+                self.changed.push(key.to_vec());
+                self.changed.extend(held);
+            } else {
+                self.unheard = true;
             }
         }
-        children
+        let size = u32::try_from(data.len()).expect("a block has at most 2 MiB");
+        Entry::stored(size, children, generation)
     }
 
     /// Writes the entry of a block that could not be had before.
@@ -131,8 +134,7 @@ impl RocksStore {
         let mut writer = self.writer();
         let entries = self.raw_entries(&keys)?;
         // One that is only in a user's file may go with it: whoever puts it wants it kept.
-        let is_stored = |entry: Entry| entry.stored && entry.is_there();
-        let missing = |entry: &Option<Entry>| !entry.is_some_and(is_stored);
+        let missing = |entry: &Option<Entry>| !entry.is_some_and(Entry::is_stored);
         let needed = wanted.iter().zip(&entries);
         let needed = needed
             .filter(|(_, entry)| missing(entry))
@@ -143,7 +145,7 @@ impl RocksStore {
         let mut batch = Batch::default();
         for ((block, key), entry) in wanted.into_iter().zip(&keys).zip(entries) {
             match entry {
-                Some(there) if is_stored(there) => {
+                Some(there) if there.is_stored() => {
                     self.meet(&mut batch, &writer, key, there);
                 }
                 old => batch.add(self, block, old, writer.generation),
@@ -166,6 +168,21 @@ impl RocksStore {
             };
             batch.writes.put_cf(self.family(INDEX), key, entry.encode());
         }
+    }
+
+    /// Writes what a node links to, and that each of these blocks, which are returned, knows it.
+    pub(super) fn write_links(
+        &self,
+        writes: &mut WriteBatch,
+        key: &[u8],
+        links: &[Link],
+    ) -> Vec<Vec<u8>> {
+        writes.put_cf(self.family(LINKS), key, schema::encode_links(links));
+        let held = schema::held(links);
+        for child in &held {
+            writes.put_cf(self.family(PARENTS), schema::parent_row(child, key), []);
+        }
+        held
     }
 
     /// Waits until a removal that is under way is over: the next one knows what was leased before this.
@@ -226,6 +243,10 @@ impl RocksStore {
         let run = || self.db.write_opt(batch.writes, &options).map_err(failed);
         self.durability.write(write, run)?;
         writer.sums += batch.sums;
+        if batch.unheard {
+            // One may have begun to listen since.
+            self.leases.note_change_of_all();
+        }
         if !batch.changed.is_empty() {
             self.leases.note_changes(&batch.changed);
         }

@@ -62,10 +62,8 @@ impl Changes {
 struct State {
     /// How many are open, by the generation in which they were opened.
     open: BTreeMap<u64, usize>,
-    /// The hash of each root in use, and by how many: two roots of one hash keep each other for a
-    /// while, which does no harm.
-    roots: HashMap<u64, usize>,
-    hasher: RandomState,
+    /// Each root in use, by [`Leases::hash`], and by how many.
+    roots: HashMap<u128, usize>,
 }
 
 /// While it lives, nothing is removed that was put or met since it was opened, nor anything below its
@@ -74,7 +72,7 @@ struct State {
 pub struct Lease {
     leases: Arc<Leases>,
     generation: u64,
-    roots: Mutex<Vec<u64>>,
+    roots: Mutex<Vec<u128>>,
 }
 
 impl Leases {
@@ -100,7 +98,7 @@ impl Leases {
     /// Whether all below this multihash is in use.
     pub(crate) fn is_root(&self, key: &[u8]) -> bool {
         let state = self.state();
-        !state.roots.is_empty() && state.roots.contains_key(&state.hasher.hash_one(key))
+        !state.roots.is_empty() && state.roots.contains_key(&self.hash(key))
     }
 
     fn changes(&self) -> MutexGuard<'_, Changes> {
@@ -116,17 +114,21 @@ impl Leases {
 
     /// These blocks, or what is below them, may be kept from now on and were not before.
     pub(crate) fn note_changes<K: AsRef<[u8]>>(&self, keys: &[K]) {
+        self.note(keys.iter().map(|key| self.hash(key.as_ref())));
+    }
+
+    fn note(&self, hashes: impl ExactSizeIterator<Item = u128>) {
         let mut changes = self.changes();
         if changes.followers == 0 {
-            changes.before += keys.len() as u64;
+            changes.before += hashes.len() as u64;
             return;
         }
-        for key in keys {
+        for hash in hashes {
             if changes.latest.len() == CHANGES_MAX {
                 changes.latest.pop_front();
                 changes.before += 1;
             }
-            changes.latest.push_back(self.hash(key.as_ref()));
+            changes.latest.push_back(hash);
         }
     }
 
@@ -181,19 +183,18 @@ impl Lease {
     }
 
     fn hold(&self, roots: &[Cid]) {
-        let mut held = self.held();
+        let hash = |root: &Cid| self.leases.hash(&root.hash().to_bytes());
+        let hashes: Vec<u128> = roots.iter().map(hash).collect();
         let mut state = self.leases.state();
-        let keys: Vec<Vec<u8>> = roots.iter().map(|root| root.hash().to_bytes()).collect();
-        for key in &keys {
-            let hash = state.hasher.hash_one(key.as_slice());
-            *state.roots.entry(hash).or_default() += 1;
-            held.push(hash);
+        for hash in &hashes {
+            *state.roots.entry(*hash).or_default() += 1;
         }
         drop(state);
-        self.leases.note_changes(&keys);
+        self.held().extend(&hashes);
+        self.leases.note(hashes.into_iter());
     }
 
-    fn held(&self) -> MutexGuard<'_, Vec<u64>> {
+    fn held(&self) -> MutexGuard<'_, Vec<u128>> {
         self.roots.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

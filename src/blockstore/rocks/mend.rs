@@ -8,7 +8,7 @@ use rocksdb::checkpoint::Checkpoint;
 use super::batch::Batch;
 use super::{RocksStore, failed};
 use crate::block::Block;
-use crate::blockstore::schema::{self, BLOCKS, Children, Entry, INDEX, LINKS, META, PARENTS, Sums};
+use crate::blockstore::schema::{self, BLOCKS, Entry, INDEX, LINKS, META, PARENTS};
 use crate::blockstore::{Blockstore, StoreError, Write};
 use crate::cid::{Codec, Key};
 use crate::scrub::cid_of;
@@ -53,38 +53,15 @@ impl RocksStore {
     pub(crate) fn index_again(&self, key: &[u8], data: &bytes::Bytes) -> Result<(), StoreError> {
         let mut writer = self.writer();
         let old = self.raw_entries(&[key]).map(|mut old| old.pop().flatten());
-        let (children, links) = schema::children(data);
-        let size = u32::try_from(data.len()).expect("a block has at most 2 MiB");
-        let mut batch = Batch {
-            changed: if children == Children::Stored {
-                vec![key.to_vec()]
-            } else {
-                Vec::new()
-            },
-            ..Batch::default()
-        };
+        let mut batch = Batch::default();
         self.unlink(key, &mut batch.writes)?;
         let known = old.as_ref().ok().copied().flatten();
         let born = known.map_or(writer.generation, |old| old.born);
         let entry = Entry {
             referenced: known.is_some_and(|old| old.referenced),
-            ..Entry::stored(size, children, born)
+            ..batch.describe(self, data, key, born)
         };
-        batch.writes.put_cf(self.family(INDEX), key, entry.encode());
-        if children == Children::Stored {
-            batch
-                .writes
-                .put_cf(self.family(LINKS), key, schema::encode_links(&links));
-            for child in schema::held(&links) {
-                let row = schema::parent_row(&child, key);
-                batch.writes.put_cf(self.family(PARENTS), row, []);
-                batch.changed.push(child);
-            }
-        }
-        batch.sums += Sums::of(entry);
-        if let Some(old) = known {
-            batch.sums -= Sums::of(old);
-        }
+        batch.replace(self, key, known, entry);
         self.write_batch(&mut writer, batch, Write::Logged)?;
         drop(writer);
         if old.is_err() {

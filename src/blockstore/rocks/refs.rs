@@ -141,16 +141,10 @@ impl RocksStore {
                     batch.writes.put_cf(index, key, entry.encode());
                 }
                 old => {
-                    let children = batch.describe(self, block, key);
-                    let size = u32::try_from(block.data().len());
                     let entry = Entry {
                         stored: false,
                         referenced: true,
-                        ..Entry::stored(
-                            size.expect("a block has at most 2 MiB"),
-                            children,
-                            writer.generation,
-                        )
+                        ..batch.describe(self, block.data(), key, writer.generation)
                     };
                     if old.is_some_and(|old| old.stored) {
                         batch.writes.delete_cf(self.family(BLOCKS), key);

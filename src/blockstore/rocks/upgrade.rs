@@ -100,10 +100,7 @@ impl RocksStore {
         let entry = Entry { children, ..entry };
         batch.put_cf(self.family(INDEX), key, entry.encode());
         if children == Children::Stored {
-            batch.put_cf(self.family(LINKS), key, schema::encode_links(&links));
-        }
-        for child in schema::held(&links) {
-            batch.put_cf(self.family(PARENTS), schema::parent_row(&child, key), []);
+            self.write_links(batch, key, &links);
         }
         Ok(Some(links))
     }
