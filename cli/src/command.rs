@@ -7,6 +7,7 @@ mod care;
 mod cat;
 mod cid;
 mod config;
+mod converse;
 mod dag;
 mod gc;
 mod get;

@@ -10,7 +10,6 @@ use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::thread;
 
 use store::unixfs::source::{self, Rules, SourceError, SourceOptions, Unopened};
 use store::unixfs::{Entry, Name};
@@ -93,30 +92,12 @@ fn converse(
         "adding"
     };
     let request = Request::Add(add);
-    let mut conversation = Conversation::open(context, None, &request, doing)?;
-    let sender = conversation.take_sender();
-    let total = conversation.display().total();
-    let (report, reported) = sync_channel(1);
+    let conversation = Conversation::open(context, None, &request, doing)?;
     let (want, wanted) = sync_channel(WINDOW);
-    // Not waited for where the command fails: it may be waiting for standard input.
-    thread::spawn(move || {
-        let sent = send(sender, input, &options, wanted, &total);
-        // Nobody asks where all went well.
-        let _ = report.send(sent);
-    });
-    let answered = print(&mut conversation, &want, quiet, context);
-    if answered.is_err() {
-        conversation.hang_up();
-        if let Some(stdin) = stdin {
-            // Whoever reads it stops waiting.
-            let _ = stdin.shutdown(Shutdown::Both);
-        }
-        // What could not be read is the reason; the answer only repeats it.
-        if let Ok(Err(unreadable)) = reported.try_recv() {
-            return Err(unreadable);
-        }
-    }
-    answered
+    let send = move |sender, total: &Total| send(sender, input, &options, wanted, total);
+    super::converse::converse(conversation, stdin, send, |conversation| {
+        print(conversation, &want, quiet, context)
+    })
 }
 
 /// What shapes the CIDs; refuses at once what no holder of a repo would take.

@@ -2,16 +2,14 @@
 
 use std::fs::File;
 use std::io;
-use std::net::Shutdown;
 use std::os::fd::AsFd;
 use std::path::PathBuf;
-use std::sync::mpsc::sync_channel;
-use std::thread;
 
 use store_node::api::client::{ClientError, Sender};
 use store_node::api::message::{Item, Request, Step};
 
 use super::add::{Input, pass_on, refuse, standard_input};
+use super::converse::converse;
 use crate::backend::{Answer, Conversation};
 use crate::context::Context;
 use crate::exit::Error;
@@ -37,36 +35,16 @@ pub(super) fn ask(
         From::Stdin(input) => input.stream().map_err(Error::io("read standard input"))?,
         From::Paths(_) => None,
     };
-    let mut conversation = Conversation::open(context, None, request, "reading")?;
-    let sender = conversation.take_sender();
-    let total = conversation.display().total();
-    let (report, reported) = sync_channel(1);
-    // Not waited for where the command fails: it may be waiting for standard input.
-    thread::spawn(move || {
-        let sent = send(sender, input, &total);
-        // Nobody asks where all went well.
-        let _ = report.send(sent);
-    });
-    let answered = (|| {
+    let conversation = Conversation::open(context, None, request, "reading")?;
+    let send = move |sender, total: &Total| send(sender, input, total);
+    converse(conversation, stdin, send, |conversation| {
         while let Some(answer) = conversation.next()? {
             if let Answer::Item(item) = answer {
                 each(item, context)?;
             }
         }
         Ok(())
-    })();
-    if answered.is_err() {
-        conversation.hang_up();
-        if let Some(stdin) = stdin {
-            // Whoever reads it stops waiting.
-            let _ = stdin.shutdown(Shutdown::Both);
-        }
-        // What could not be read is the reason; the answer only repeats it.
-        if let Ok(Err(unreadable)) = reported.try_recv() {
-            return Err(unreadable);
-        }
-    }
-    answered
+    })
 }
 
 /// Where it is read from.

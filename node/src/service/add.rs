@@ -136,14 +136,7 @@ impl Service {
 
     /// Nothing stays of an add that did not fit: what it wrote would take the room of what does.
     fn drop_unfinished(&self, speaker: &Speaker) -> Result<(), Failure> {
-        let waiting = || {
-            Some(Event::Waiting {
-                phase: Phase::Collecting,
-                detail: String::new(),
-            })
-        };
-        let collect = || self.repo.collector().collect_orphans();
-        watch(speaker, waiting, || (), collect)?;
+        super::gc::collecting(speaker, || self.repo.collector().collect_orphans())?;
         Ok(())
     }
 

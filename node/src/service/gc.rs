@@ -20,12 +20,6 @@ impl Service {
             gentle: true,
             watch: &|_| !speaker.is_gone(),
         };
-        let waiting = || {
-            Some(Event::Waiting {
-                phase: Phase::Collecting,
-                detail: String::new(),
-            })
-        };
         let work = || {
             let collected = collector.collect(&collection)?;
             if !request.dry_run && !speaker.is_gone() {
@@ -33,7 +27,7 @@ impl Service {
             }
             Ok::<_, Failure>(collected)
         };
-        let collected = watch(speaker, waiting, || (), work)?;
+        let collected = collecting(speaker, work)?;
         speaker.item(Item::Collected(Collected {
             dry_run: request.dry_run,
             blocks: collected.blocks,
@@ -43,4 +37,15 @@ impl Service {
         }))?;
         Ok(())
     }
+}
+
+/// Does `work` while the client hears that something is collected.
+pub(super) fn collecting<T>(speaker: &Speaker, work: impl FnOnce() -> T) -> T {
+    let waiting = || {
+        Some(Event::Waiting {
+            phase: Phase::Collecting,
+            detail: String::new(),
+        })
+    };
+    watch(speaker, waiting, || (), work)
 }

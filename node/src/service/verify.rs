@@ -66,32 +66,19 @@ impl Service {
         let (repo, speaker) = (&self.repo, report.speaker);
         self.check_identity()?;
         let total = repo.blocks().live_bytes();
-        let done = AtomicU64::new(0);
-        let tick = || {
-            Some(Event::Progress(Progress {
-                bytes: done.load(Ordering::Relaxed),
-                total: Some(total),
-                ..Progress::default()
-            }))
-        };
-        watch(
-            speaker,
-            tick,
-            || (),
-            || -> Result<(), Failure> {
-                let repair = report.mender.is_some();
-                let checked = repo.check(repair, &|| !speaker.is_gone())?;
-                for finding in checked.findings {
-                    report.checked(&finding, repair)?;
-                }
-                let mut pass = Pass::new(Arc::clone(repo.blocks()));
-                while let Some(examined) = pass.step()? {
-                    done.fetch_add(examined.bytes, Ordering::Relaxed);
-                    report.examined(examined)?;
-                }
-                Ok(())
-            },
-        )?;
+        reading(speaker, Some(total), |done| -> Result<(), Failure> {
+            let repair = report.mender.is_some();
+            let checked = repo.check(repair, &|| !speaker.is_gone())?;
+            for finding in checked.findings {
+                report.checked(&finding, repair)?;
+            }
+            let mut pass = Pass::new(Arc::clone(repo.blocks()));
+            while let Some(examined) = pass.step()? {
+                done.fetch_add(examined.bytes, Ordering::Relaxed);
+                report.examined(examined)?;
+            }
+            Ok(())
+        })?;
         let mut result = Ok(());
         repo.pins().for_each(&mut |pin| {
             result = match pin.kind {
@@ -116,26 +103,14 @@ impl Service {
         } else {
             source.watched(|| Ok(resolve(&source, &named.target)?))?
         };
-        let done = AtomicU64::new(0);
-        let tick = || {
-            Some(Event::Progress(Progress {
-                bytes: done.load(Ordering::Relaxed),
-                ..Progress::default()
-            }))
-        };
-        watch(
-            speaker,
-            tick,
-            || (),
-            || -> Result<(), Failure> {
-                let mut dag = Dag::new(Arc::clone(self.repo.blocks()), root);
-                while let Some(examined) = dag.step()? {
-                    done.fetch_add(examined.bytes, Ordering::Relaxed);
-                    report.examined(examined)?;
-                }
-                Ok(())
-            },
-        )?;
+        reading(speaker, None, |done| -> Result<(), Failure> {
+            let mut dag = Dag::new(Arc::clone(self.repo.blocks()), root);
+            while let Some(examined) = dag.step()? {
+                done.fetch_add(examined.bytes, Ordering::Relaxed);
+                report.examined(examined)?;
+            }
+            Ok(())
+        })?;
         if report.mender.is_some() {
             report.missing(&root)?;
         }
@@ -421,4 +396,21 @@ impl Mender<'_> {
     fn end(self) -> Result<(), Failure> {
         Ok(self.service.repo.blocks().commit()?)
     }
+}
+
+/// Does `work` while the client hears how many bytes it has read, of `total` if that is known.
+pub(super) fn reading<T>(
+    speaker: &Speaker,
+    total: Option<u64>,
+    work: impl FnOnce(&AtomicU64) -> T,
+) -> T {
+    let done = AtomicU64::new(0);
+    let tick = || {
+        Some(Event::Progress(Progress {
+            bytes: done.load(Ordering::Relaxed),
+            total,
+            ..Progress::default()
+        }))
+    };
+    watch(speaker, tick, || (), || work(&done))
 }

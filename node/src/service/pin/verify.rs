@@ -7,10 +7,10 @@ use store::Cid;
 use store::pin::{Pin, PinKind};
 use store::scrub::Dag;
 
-use crate::api::conversation::{Speaker, failure, watch};
-use crate::api::message::{Event, Failure, FailureKind, Item, PinVerified, Progress};
+use crate::api::conversation::{Speaker, failure};
+use crate::api::message::{Failure, FailureKind, Item, PinVerified};
 use crate::service::Service;
-use crate::service::verify::Report;
+use crate::service::verify::{Report, reading};
 
 /// What was looked at so far.
 #[derive(Default)]
@@ -23,15 +23,8 @@ struct Seen {
 
 impl Service {
     pub(super) fn pin_verify(&self, cids: &[Cid], speaker: &Speaker) -> Result<(), Failure> {
-        let done = AtomicU64::new(0);
-        let tick = || {
-            Some(Event::Progress(Progress {
-                bytes: done.load(Ordering::Relaxed),
-                ..Progress::default()
-            }))
-        };
-        let verify = || self.verify_pins(cids, speaker, &done);
-        let (seen, not_pinned) = watch(speaker, tick, || (), verify)?;
+        let verify = |done: &AtomicU64| self.verify_pins(cids, speaker, done);
+        let (seen, not_pinned) = reading(speaker, None, verify)?;
         let Some(first) = seen.first else {
             return self.expect_pinned(&not_pinned);
         };
