@@ -19,9 +19,9 @@ use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::PoisonError;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::blockstore::{Blockstore, StoreError};
+use crate::pin;
 use crate::repo::{CLONES, Repo, RepoError, format, write};
 
 pub use self::manifest::{Generation, Member};
@@ -223,12 +223,12 @@ impl Backups {
         progress: &Progress<'_>,
     ) -> Result<Vec<BackupError>, BackupError> {
         let mut damaged = Vec::new();
-        let mut done = 0;
+        let (mut done, total) = (0, generation.size());
         for member in &generation.members {
             let path = self.stored(member);
             let found = copy::hash(&path, &mut |more| {
                 done += more;
-                progress(done, generation.size())
+                progress(done, total)
             });
             match found {
                 Ok(found) if found == member.content() => {}
@@ -313,10 +313,7 @@ impl Repo {
         drop(checkpoint);
         let generation = members.map(|members| Generation {
             number,
-            created: SystemTime::now()
-                .duration_since(UNIX_EPOCH)
-                .unwrap_or_default()
-                .as_secs(),
+            created: pin::now(),
             format: format::FORMAT,
             blocks: totals.blocks,
             bytes: totals.bytes,

@@ -164,10 +164,7 @@ fn unsigned_varint(bytes: &[u8]) -> Option<(u64, &[u8])> {
 
 /// Reads a CID from exactly `bytes`.
 pub fn from_bytes(bytes: &[u8]) -> Result<Cid, CidError> {
-    let refuse = |reason: String| CidError::Bytes { reason };
-    if let Some(error) = identity_too_long(bytes) {
-        return Err(error);
-    }
+    let refuse = |reason: String| identity_too_long(bytes).unwrap_or(CidError::Bytes { reason });
     if bytes.len() > MAX_CID_SIZE {
         return Err(refuse(format!(
             "{} bytes long, at most {MAX_CID_SIZE} allowed",

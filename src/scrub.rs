@@ -11,10 +11,10 @@ mod pace;
 mod state;
 
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use crate::blockstore::{RocksStore, StoreError, schema};
-use crate::cid::Key;
+use crate::pin;
 
 pub use self::dag::Dag;
 pub(crate) use self::finding::cid_of;
@@ -108,7 +108,7 @@ impl Scrub {
     /// Looks at some more blocks, and notes where it is. Begins again behind the last one, once the
     /// interval is over.
     pub fn step(&mut self) -> Result<Examined, StoreError> {
-        let now = seconds();
+        let now = pin::now();
         if self.state.is_done() {
             if !self.is_over(now) {
                 self.pause = self.rest(Duration::ZERO);
@@ -124,7 +124,7 @@ impl Scrub {
         for finding in &examined.findings {
             tracing::warn!(%finding, "found by the scrub");
         }
-        self.state.note(&examined, pass.next, seconds());
+        self.state.note(&examined, pass.next, pin::now());
         let change = (schema::SCRUB.to_vec(), Some(self.state.encode()));
         self.store.table_write(schema::META, &[change])?;
         self.pause = self.rest(begun.elapsed());
@@ -137,7 +137,7 @@ impl Scrub {
     }
 
     fn rest(&self, took: Duration) -> Duration {
-        let elapsed = Duration::from_secs(seconds().saturating_sub(self.state.started));
+        let elapsed = Duration::from_secs(pin::now().saturating_sub(self.state.started));
         pace::pause(&pace::Pace {
             interval: self.interval,
             elapsed: if self.state.started == 0 {
@@ -151,19 +151,6 @@ impl Scrub {
             took,
         })
     }
-}
-
-/// Seconds since 1970.
-fn seconds() -> u64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default()
-        .as_secs()
-}
-
-/// The key of a multihash, where it is one.
-fn key_of(bytes: &[u8]) -> Option<Key> {
-    Key::from_bytes(bytes)
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use super::manifest::sha256;
-use crate::repo::CLONES;
+use crate::repo::{CLONES, write};
 
 use super::{BackupError, Backups, FILES, Generation, Member, Progress};
 
@@ -77,7 +77,7 @@ impl<'a> Copier<'a> {
             .iter()
             .map(|(path, source)| self.copy(path, source))
             .collect::<Result<Vec<_>, _>>()?;
-        sync_dir(&self.backups.path.join(FILES))?;
+        write::sync_dir(&self.backups.path.join(FILES))?;
         Ok(members)
     }
 
@@ -231,12 +231,6 @@ pub(super) fn check_room(path: &Path, needed: u64) -> Result<(), BackupError> {
         });
     }
     Ok(())
-}
-
-pub(super) fn sync_dir(path: &Path) -> Result<(), BackupError> {
-    File::open(path)
-        .and_then(|dir| dir.sync_all())
-        .map_err(BackupError::io("sync", path))
 }
 
 fn stat(path: &Path) -> Result<fs::Metadata, BackupError> {

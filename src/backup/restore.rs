@@ -4,7 +4,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::copy::{check_room, copy, sync_dir};
+use super::copy::{check_room, copy};
 use super::{BackupError, Backups, Generation, IDENTITY, Progress};
 use crate::repo::{CLONES, format, write};
 
@@ -80,7 +80,7 @@ fn copy_all(
     {
         write::create_dirs(&clones)?;
     }
-    let mut done = 0;
+    let (mut done, total) = (0, generation.size());
     for member in &generation.members {
         if member.path == IDENTITY && !same_identity {
             continue;
@@ -88,7 +88,7 @@ fn copy_all(
         let from = backups.stored(member);
         let content = copy(&from, &target.join(&member.path), &mut |more| {
             done += more;
-            progress(done, generation.size())
+            progress(done, total)
         })?;
         if content != member.content() {
             return Err(BackupError::Damaged {
@@ -97,9 +97,9 @@ fn copy_all(
             });
         }
     }
-    sync_dir(&db)?;
+    write::sync_dir(&db)?;
     if clones.is_dir() {
-        sync_dir(&clones)?;
+        write::sync_dir(&clones)?;
     }
     // Last: where it is, everything is.
     format::declare(target, generation.format)?;

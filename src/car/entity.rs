@@ -13,7 +13,7 @@ use crate::dag::walk::MAX_VISITED;
 use crate::dag::{self, DagError, Link, Walk};
 use crate::unixfs::data::Kind;
 use crate::unixfs::node::Node;
-use crate::unixfs::read::{FileNode, MAX_DEPTH};
+use crate::unixfs::read::{FileNode, MAX_DEPTH, check_claim};
 
 /// The most parts of a file that wait for their turn, 64 bytes each, as in
 /// [`Reader`](crate::unixfs::read::Reader).
@@ -208,11 +208,7 @@ impl Part {
         let piece = self.pending.pop().filter(|piece| piece.cid == cid);
         let piece = piece.ok_or(DagError::Unwanted { cid })?;
         let node = FileNode::decode(block)?;
-        if node.size != piece.size {
-            let (size, claim) = (node.size, piece.size);
-            let reason = format!("it has {size} bytes of the file, but its parent says {claim}");
-            return Err(DagError::Inconsistent { cid, reason });
-        }
+        check_claim(&cid, node.size, piece.size)?;
         if !node.children.is_empty() && piece.depth >= MAX_DEPTH {
             let limit = MAX_DEPTH;
             return Err(DagError::TooDeep { cid, limit });

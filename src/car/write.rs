@@ -1,10 +1,11 @@
 //! Writing version 1: what stands before the blocks' bytes.
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
 
 use super::cbor::Header;
 use crate::block::Block;
 use crate::cid::Cid;
+use crate::dag::pb::put_varint;
 
 /// The first bytes of a file of version 1 with these roots.
 #[must_use]
@@ -28,12 +29,4 @@ pub fn section_head(block: &Block) -> Bytes {
     put_varint(&mut out, (cid.len() + block.data().len()) as u64);
     out.extend_from_slice(&cid);
     out.freeze()
-}
-
-fn put_varint(out: &mut BytesMut, mut value: u64) {
-    while value >= 0x80 {
-        out.put_u8(value.to_le_bytes()[0] | 0x80);
-        value >>= 7;
-    }
-    out.put_u8(value.to_le_bytes()[0]);
 }

@@ -8,7 +8,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::{Link, SourceError, Walk, links};
+use super::{Link, SourceError, Walk, links, outward};
 use crate::block::Block;
 use crate::blockstore::{Blockstore, StoreError};
 use crate::cid::{Cid, Codec};
@@ -68,9 +68,9 @@ impl<'a> Diff<'a> {
     pub fn supply(&mut self, block: &Block) -> Result<(), SourceError> {
         let mut old = Vec::new();
         for place in self.places.remove(block.cid()).unwrap_or_default() {
-            old.push(flat(self.store.links(&place)?.unwrap_or_default())?);
+            old.push(outward(self.store.links(&place)?.unwrap_or_default())?);
         }
-        let new = flat(links(block)?)?;
+        let new = outward(links(block)?)?;
         for link in old.iter().flatten() {
             self.walk.pass_by(&link.cid);
         }
@@ -147,19 +147,6 @@ impl<'a> Diff<'a> {
 
 fn cids<'a>(links: impl IntoIterator<Item = &'a Link>) -> HashSet<Cid> {
     links.into_iter().map(|link| link.cid).collect()
-}
-
-/// The links, with those of nodes that identity CIDs carry in their place. Recursion ends soon: an
-/// identity CID carries less than its own length.
-fn flat(links: Vec<Link>) -> Result<Vec<Link>, SourceError> {
-    let mut all = Vec::with_capacity(links.len());
-    for link in links {
-        match Block::inline(&link.cid) {
-            Some(block) => all.extend(flat(super::links(&block)?)?),
-            None => all.push(link),
-        }
-    }
-    Ok(all)
 }
 
 #[cfg(test)]

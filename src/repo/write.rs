@@ -53,7 +53,8 @@ pub(crate) fn create_dirs(path: &Path) -> Result<(), RepoError> {
     }
 }
 
-fn sync_dir(path: &Path) -> Result<(), RepoError> {
+/// Makes what a directory lists durable.
+pub(crate) fn sync_dir(path: &Path) -> Result<(), RepoError> {
     File::open(path)
         .and_then(|dir| dir.sync_all())
         .map_err(RepoError::io("sync", path))

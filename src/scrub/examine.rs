@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::{Examined, Finding, Kind, finding, key_of};
+use super::{Examined, Finding, Kind, finding};
 use crate::block::Block;
 use crate::blockstore::rows::{Held, Row, Told};
 use crate::blockstore::schema::{self, Children, Entry};
@@ -24,11 +24,11 @@ pub(super) fn examine(store: &RocksStore, rows: Vec<Row>) -> Result<Examined, St
             let (key, finding) = (row.key.clone(), look(store, row, right, &mut examined)?);
             match finding {
                 Verdict::Sound => {}
-                Verdict::SoundAgain => sound.extend(key_of(&key)),
+                Verdict::SoundAgain => sound.extend(Key::from_bytes(&key)),
                 // A second look: what could be read this time was a failure on the way.
-                Verdict::Rotten(_) if is_right(store, &key) => sound.extend(key_of(&key)),
+                Verdict::Rotten(_) if is_right(store, &key) => sound.extend(Key::from_bytes(&key)),
                 Verdict::Rotten(finding) => {
-                    bad.extend(key_of(&key));
+                    bad.extend(Key::from_bytes(&key));
                     examined.findings.push(finding);
                 }
                 Verdict::Wrong(finding) => examined.findings.push(finding),
@@ -147,7 +147,7 @@ fn sound(
 
 /// Reads a block that is not stored, as everybody does, and checks it; how large it is.
 fn elsewhere(store: &RocksStore, key: &[u8]) -> Result<u64, String> {
-    let cid = key_of(key).and_then(|key| finding::cid_of(&key, Codec::Raw));
+    let cid = Key::from_bytes(key).and_then(|key| finding::cid_of(&key, Codec::Raw));
     let cid = cid.ok_or("its name is no hash")?;
     let data = store.get(&cid).map_err(|error| error.to_string())?;
     let data = data.ok_or("it cannot be read from the file it is in")?;
@@ -165,7 +165,7 @@ fn hashes(rows: &[Row]) -> Vec<bool> {
         let Held::Bytes(data) = &row.held else {
             continue;
         };
-        match key_of(&row.key).and_then(|key: Key| finding::cid_of(&key, Codec::Raw)) {
+        match Key::from_bytes(&row.key).and_then(|key: Key| finding::cid_of(&key, Codec::Raw)) {
             Some(cid) => {
                 items.push((cid, data.clone()));
                 places.push(place);

@@ -4,7 +4,7 @@ use tempfile::{TempDir, tempdir};
 use super::*;
 use crate::block::Block;
 use crate::blockstore::{Blockstore, Write};
-use crate::cid::{Codec, Version};
+use crate::cid::{Codec, Key, Version};
 use crate::dag::{Link, pb};
 use crate::repo::{Repo, RepoOptions};
 use crate::unixfs::data::{Data, Kind as NodeKind};

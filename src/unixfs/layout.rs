@@ -32,7 +32,6 @@ pub struct Part {
 #[derive(Debug)]
 pub struct Layout {
     tree: Tree,
-    is_empty: bool,
 }
 
 #[derive(Debug)]
@@ -51,21 +50,11 @@ impl Layout {
             FileLayout::Balanced => Tree::Balanced(Balanced::new(form, width)),
             FileLayout::Trickle => Tree::Trickle(Trickle::new(form, width)),
         };
-        Self {
-            tree,
-            is_empty: true,
-        }
-    }
-
-    /// Whether it has no leaf so far.
-    #[must_use]
-    pub const fn is_empty(&self) -> bool {
-        self.is_empty
+        Self { tree }
     }
 
     /// Adds the next leaf, whose block is put already. Each node is put as soon as it is full.
     pub fn push(&mut self, leaf: Part, output: &mut Output<'_>) -> Result<(), BuildError> {
-        self.is_empty = false;
         match &mut self.tree {
             Tree::Balanced(tree) => tree.push(leaf, output),
             Tree::Trickle(tree) => tree.push(leaf, output),

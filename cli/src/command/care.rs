@@ -1,6 +1,6 @@
 //! `store verify`, `store repo check`, `store backup`.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use store::backup::Backups;
 use store_node::api::message::{
@@ -180,8 +180,5 @@ fn status_table(status: &ScrubStatus) -> String {
 
 /// How long ago a time in seconds since 1970 was, to the second.
 fn ago(time: u64) -> store_config::Duration {
-    let now = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
-    store_config::Duration::from_secs(now.as_secs().saturating_sub(time))
+    store_config::Duration::from_secs(store::pin::now().saturating_sub(time))
 }

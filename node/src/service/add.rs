@@ -88,17 +88,20 @@ impl Service {
         if !options.only_hash {
             self.repo.blocks().commit_unlogged()?;
             log.write()?;
+            // What comes last is what makes all before it durable: the roots' records are in the same
+            // log as the pin, or as what is noted instead.
+            for added in &added {
+                self.offer(added.cid)?;
+                if options.no_pin {
+                    self.repo.cached().touch(&added.cid)?;
+                }
+            }
+            if options.no_pin {
+                self.repo.blocks().commit()?;
+            }
         }
         for added in added {
-            // What comes last is what makes all before it durable: the root's record is in the same
-            // log as the pin.
-            if !options.only_hash {
-                self.offer(added.cid)?;
-            }
-            if !options.only_hash && options.no_pin {
-                self.repo.cached().touch(&added.cid)?;
-                self.repo.blocks().commit()?;
-            } else if !options.only_hash {
+            if !options.only_hash && !options.no_pin {
                 self.keep(added.cid, &options.pin)?;
             }
             speaker.item(Item::Added(answer(added, log.bytes_read())))?;

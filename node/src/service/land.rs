@@ -108,10 +108,10 @@ impl Service {
             return Err(misuse("a file was asked for, and none was passed on"));
         };
         let file = checked(descriptor, &path)?;
-        let is_here = missing(self.repo.blocks().as_ref(), root.cid(), 1)?.is_empty();
+        let is_here = is_new && missing(self.repo.blocks().as_ref(), root.cid(), 1)?.is_empty();
         // Then there are bytes in it, which are verified like those of an earlier run.
-        let is_cloned = is_new && is_here && self.clone_into(&file, root);
-        if is_new && is_here && !is_cloned {
+        let is_cloned = is_here && self.clone_into(&file, root);
+        if is_here && !is_cloned {
             return Ok(None);
         }
         Ok(Some(Part {

@@ -201,7 +201,7 @@ impl<'a> Collector<'a> {
     fn next_leaf(&mut self, leaf: Leaf) -> Result<(), BuildError> {
         let file = self.file.as_mut().expect("the reader opens each file");
         let profile = &self.options.profile;
-        let begins = file.layout.is_empty() && file.first.is_none();
+        let begins = file.leaves == 0 && file.first.is_none();
         let may_be_root = !profile.raw_leaves && profile.file_layout == FileLayout::Balanced;
         if begins && !file.metadata.is_none() && may_be_root {
             file.first = Some(leaf);

@@ -16,7 +16,7 @@ use tokio::sync::mpsc;
 use super::driver::Note;
 use super::shared::{End, Shared};
 use super::sort::{self, Claims, Sorted};
-use crate::exchange::landing::Landing;
+use crate::exchange::landing::{Landing, here};
 use crate::exchange::scheduler::{Answer, Event, Outcome, RequestId};
 
 /// Stored bytes after which they are made durable.
@@ -190,12 +190,7 @@ pub(super) fn look_up(
     root: Cid,
     cid: Cid,
 ) -> Result<(Event<libp2p::PeerId>, Option<u64>), End> {
-    let data = match store.get(&cid) {
-        Ok(data) => data,
-        Err(StoreError::Corrupt { .. }) => None,
-        Err(error) => return Err(error.into()),
-    };
-    let Some(block) = data.and_then(|data| Block::verify(cid, data).ok()) else {
+    let Some(block) = here(store, &cid)? else {
         return Ok((Event::Absent(cid), None));
     };
     let stored = sort::describe(store, &block, &Bits::default())?;
