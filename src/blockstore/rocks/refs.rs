@@ -16,7 +16,7 @@ pub(super) use self::clones::Clones;
 pub use self::clones::{CloneError, CloneUsage, ClonesHeld};
 pub(super) use self::open::OpenFiles;
 use super::RocksStore;
-use super::batch::Batch;
+use super::batch::{Batch, Writer};
 use crate::block::{Block, MAX_BLOCK_SIZE};
 use crate::blockstore::schema::{self, BLOCKS, Entry, INDEX, REFS};
 use crate::blockstore::{FileId, FileState, Put, ReferencedFile, StoreError, Write};
@@ -130,30 +130,38 @@ impl RocksStore {
             if !is_first {
                 continue;
             }
-            match old {
-                Some(there) if there.is_there() => {
-                    let entry = Entry {
-                        referenced: true,
-                        born: writer.generation.max(there.born),
-                        ..there
-                    };
-                    let index = self.family(INDEX);
-                    batch.writes.put_cf(index, key, entry.encode());
-                }
-                old => {
-                    let entry = Entry {
-                        stored: false,
-                        referenced: true,
-                        ..batch.describe(self, block.data(), key, writer.generation)
-                    };
-                    if old.is_some_and(|old| old.stored) {
-                        batch.writes.delete_cf(self.family(BLOCKS), key);
-                    }
-                    batch.replace(self, key, old, entry);
-                }
-            }
+            self.refer_in_index(&mut batch, &writer, block, key, old);
         }
         self.write_batch(&mut writer, batch, write)
+    }
+
+    /// The index says that a block is in a user's file, besides what it said: `old`.
+    fn refer_in_index(
+        &self,
+        batch: &mut Batch,
+        writer: &Writer,
+        block: &Block,
+        key: &[u8],
+        old: Option<Entry>,
+    ) {
+        if let Some(there) = old.filter(|old| old.is_there()) {
+            let entry = Entry {
+                referenced: true,
+                born: writer.generation.max(there.born),
+                ..there
+            };
+            batch.writes.put_cf(self.family(INDEX), key, entry.encode());
+            return;
+        }
+        let entry = Entry {
+            stored: false,
+            referenced: true,
+            ..batch.describe(self, block.data(), key, writer.generation)
+        };
+        if old.is_some_and(|old| old.stored) {
+            batch.writes.delete_cf(self.family(BLOCKS), key);
+        }
+        batch.replace(self, key, old, entry);
     }
 
     /// The bytes of a block out of the files that back it; `None` where none has them any more: then
