@@ -80,25 +80,7 @@ impl Service {
             return Err(failure);
         }
         if !options.only_hash {
-            speaker.offer(&Event::Waiting {
-                phase: Phase::Committing,
-                detail: String::new(),
-            });
-        }
-        if !options.only_hash {
-            self.repo.blocks().commit_unlogged()?;
-            log.write()?;
-            // What comes last is what makes all before it durable: the roots' records are in the same
-            // log as the pin, or as what is noted instead.
-            for added in &added {
-                self.offer(added.cid)?;
-                if options.no_pin {
-                    self.repo.cached().touch(&added.cid)?;
-                }
-            }
-            if options.no_pin {
-                self.repo.blocks().commit()?;
-            }
+            self.commit_added(&added, options, &log, &speaker)?;
         }
         for added in added {
             if !options.only_hash && !options.no_pin {
@@ -110,6 +92,33 @@ impl Service {
             adds.prune()?;
         }
         log.tell_skipped(&speaker)
+    }
+
+    /// Makes durable what was added, or leaves that to the pins, whose syncs come last: the roots' records
+    /// and what is remembered are in the same log.
+    fn commit_added(
+        &self,
+        roots: &[import::Added],
+        options: &AddOptions,
+        log: &Log<'_>,
+        speaker: &Speaker,
+    ) -> Result<(), Failure> {
+        speaker.offer(&Event::Waiting {
+            phase: Phase::Committing,
+            detail: String::new(),
+        });
+        self.repo.blocks().commit_unlogged()?;
+        log.write()?;
+        for added in roots {
+            self.offer(added.cid)?;
+            if options.no_pin {
+                self.repo.cached().touch(&added.cid)?;
+            }
+        }
+        if options.no_pin {
+            self.repo.blocks().commit()?;
+        }
+        Ok(())
     }
 
     fn import_options(&self, options: &AddOptions) -> Result<ImportOptions, Failure> {

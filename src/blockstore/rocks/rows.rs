@@ -101,61 +101,7 @@ impl RocksStore {
         let mut blocks = Cursor::new(&snapshot, self.family(BLOCKS), from);
         let mut rows = Rows::default();
         let mut bytes = 0;
-        loop {
-            let row = match (index.at(), blocks.at()) {
-                (At::End, At::End) => return rows,
-                (At::Key(told), At::Key(held)) if told == held => {
-                    let row = row(told, decode(index.value()), copied(&blocks));
-                    index.rows.next();
-                    blocks.rows.next();
-                    row
-                }
-                (At::Key(told), At::Key(held)) if told > held => {
-                    let row = row(held, Told::Nothing, copied(&blocks));
-                    blocks.rows.next();
-                    row
-                }
-                (At::End, At::Key(held)) => {
-                    let row = row(held, Told::Nothing, copied(&blocks));
-                    blocks.rows.next();
-                    row
-                }
-                (At::Key(told), At::Key(_) | At::End) => {
-                    let row = row(told, decode(index.value()), Held::Nothing);
-                    index.rows.next();
-                    row
-                }
-                (At::Key(told), At::Broken(reason)) => {
-                    let held = self.held(&snapshot, told);
-                    if !matches!(held, Held::Unreadable(_)) {
-                        // It was another one, of which the index knows nothing.
-                        rows.damage.push(format!("family `{BLOCKS}`: {reason}"));
-                    }
-                    let row = row(told, decode(index.value()), held);
-                    blocks.rows.seek(after(&row.key));
-                    index.rows.next();
-                    row
-                }
-                (At::Broken(reason), At::Key(held)) => {
-                    let told = self.told(&snapshot, held);
-                    if !matches!(told, Told::Unreadable(_)) {
-                        // It was another one, whose bytes are lost.
-                        rows.damage.push(format!("family `{INDEX}`: {reason}"));
-                    }
-                    let row = row(held, told, copied(&blocks));
-                    index.rows.seek(after(&row.key));
-                    blocks.rows.next();
-                    row
-                }
-                (At::Broken(reason), _) => {
-                    rows.damage.push(format!("family `{INDEX}`: {reason}"));
-                    return rows;
-                }
-                (At::End, At::Broken(reason)) => {
-                    rows.damage.push(format!("family `{BLOCKS}`: {reason}"));
-                    return rows;
-                }
-            };
+        while let Some(row) = self.next_row(&snapshot, &mut index, &mut blocks, &mut rows.damage) {
             if let Held::Bytes(held) = &row.held {
                 bytes += held.len();
             }
@@ -163,9 +109,75 @@ impl RocksStore {
             rows.found.push(row);
             if rows.found.len() >= ROWS || bytes >= BYTES {
                 rows.next = Some(next);
-                return rows;
+                break;
             }
         }
+        rows
+    }
+
+    /// The next key that either of the two has, or lies behind what cannot be read; `None` at the end,
+    /// or where nothing leads past the damage.
+    fn next_row(
+        &self,
+        snapshot: &SnapshotWithThreadMode<'_, DB>,
+        index: &mut Cursor<'_>,
+        blocks: &mut Cursor<'_>,
+        damage: &mut Vec<String>,
+    ) -> Option<Row> {
+        Some(match (index.at(), blocks.at()) {
+            (At::End, At::End) => return None,
+            (At::Key(told), At::Key(held)) if told == held => {
+                let row = row(told, decode(index.value()), copied(blocks));
+                index.rows.next();
+                blocks.rows.next();
+                row
+            }
+            (At::Key(told), At::Key(held)) if told > held => {
+                let row = row(held, Told::Nothing, copied(blocks));
+                blocks.rows.next();
+                row
+            }
+            (At::End, At::Key(held)) => {
+                let row = row(held, Told::Nothing, copied(blocks));
+                blocks.rows.next();
+                row
+            }
+            (At::Key(told), At::Key(_) | At::End) => {
+                let row = row(told, decode(index.value()), Held::Nothing);
+                index.rows.next();
+                row
+            }
+            (At::Key(told), At::Broken(reason)) => {
+                let held = self.held(snapshot, told);
+                if !matches!(held, Held::Unreadable(_)) {
+                    // It was another one, of which the index knows nothing.
+                    damage.push(format!("family `{BLOCKS}`: {reason}"));
+                }
+                let row = row(told, decode(index.value()), held);
+                blocks.rows.seek(after(&row.key));
+                index.rows.next();
+                row
+            }
+            (At::Broken(reason), At::Key(held)) => {
+                let told = self.told(snapshot, held);
+                if !matches!(told, Told::Unreadable(_)) {
+                    // It was another one, whose bytes are lost.
+                    damage.push(format!("family `{INDEX}`: {reason}"));
+                }
+                let row = row(held, told, copied(blocks));
+                index.rows.seek(after(&row.key));
+                blocks.rows.next();
+                row
+            }
+            (At::Broken(reason), _) => {
+                damage.push(format!("family `{INDEX}`: {reason}"));
+                return None;
+            }
+            (At::End, At::Broken(reason)) => {
+                damage.push(format!("family `{BLOCKS}`: {reason}"));
+                return None;
+            }
+        })
     }
 }
 
