@@ -95,14 +95,7 @@ impl Keep {
 
     /// Which kinds of keeping there are, beside recursive pins.
     pub(crate) fn kinds(&self) -> Result<Kinds, StoreError> {
-        let any = |kind: u8| {
-            let mut any = false;
-            self.store.table_scan(schema::KEEP, &[kind], &mut |_, _| {
-                any = true;
-                false
-            })?;
-            Ok::<_, StoreError>(any)
-        };
+        let any = |kind: u8| self.store.table_has(schema::KEEP, &[kind]);
         Ok(Kinds {
             holds: any(HOLD)?,
             alone: any(DIRECT)? || any(PATH)?,
@@ -117,16 +110,10 @@ impl Keep {
     /// Whether the block of this multihash is kept for itself: pinned directly, or on the path of a
     /// hold.
     pub(crate) fn is_kept_alone(&self, key: &[u8]) -> Result<bool, StoreError> {
-        if self.is_any(DIRECT, key)? {
-            return Ok(true);
-        }
-        let mut found = false;
-        self.store
-            .table_scan(schema::KEEP, &prefixed(PATH, key), &mut |_, _| {
-                found = true;
-                false
-            })?;
-        Ok(found)
+        Ok(
+            self.is_any(DIRECT, key)?
+                || self.store.table_has(schema::KEEP, &prefixed(PATH, key))?,
+        )
     }
 
     /// The extents (first, count) of the children of this node that are held.
@@ -142,12 +129,7 @@ impl Keep {
 
     /// Whether anything is held at all.
     pub(crate) fn any_hold(&self) -> Result<bool, StoreError> {
-        let mut any = false;
-        self.store.table_scan(schema::KEEP, &[HOLD], &mut |_, _| {
-            any = true;
-            false
-        })?;
-        Ok(any)
+        self.store.table_has(schema::KEEP, &[HOLD])
     }
 
     /// The holds of children of this node.

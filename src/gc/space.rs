@@ -6,9 +6,8 @@
 
 use std::sync::atomic::Ordering;
 
-use super::{Collector, Live};
-use crate::blockstore::schema::{Entry, INDEX};
-use crate::blockstore::{Blockstore, StoreError};
+use super::{Collector, Live, sweep};
+use crate::blockstore::StoreError;
 
 use super::live::Budget;
 
@@ -56,8 +55,9 @@ impl Collector {
     }
 
     /// Gives back the space of removed blocks, if more than `percent` bytes are on disk for each
-    /// hundred live ones, and more than `spare` ([`SPARE`] or [`LEAST`]) besides. Rewrites the blocks that lie beside removed ones, which needs room for them.
-    /// Says whether it did; at most one does at a time.
+    /// hundred live ones, and more than `spare` ([`SPARE`] or [`LEAST`]) besides. Rewrites the blocks
+    /// that lie beside removed ones, which needs room for them. Says whether it did; at most one does at
+    /// a time.
     pub fn reclaim(&self, percent: u64, spare: u64) -> Result<bool, StoreError> {
         let wasteful = |space: Space| space.exceeds(percent, spare);
         if !wasteful(self.space()?) || self.reclaiming.swap(true, Ordering::AcqRel) {
@@ -89,16 +89,7 @@ impl Collector {
         let mut here = Live::new(self.roots(true));
         let mut at = Vec::new();
         loop {
-            let mut found: Vec<(Vec<u8>, Entry)> = Vec::new();
-            let mut next = None;
-            self.store.table_scan_from(INDEX, &at, &mut |key, value| {
-                if found.len() == 512 {
-                    next = Some(key.to_vec());
-                    return false;
-                }
-                found.extend(Entry::decode(value).map(|entry| (key.to_vec(), entry)));
-                true
-            })?;
+            let (found, next) = sweep::page(&self.store, &at, None)?;
             kept.refresh()?;
             here.refresh()?;
             let keys: Vec<&[u8]> = found.iter().map(|(key, _)| key.as_slice()).collect();
@@ -122,10 +113,5 @@ impl Collector {
                 None => return Ok(Some(usage)),
             }
         }
-    }
-
-    /// How many blocks are stored, and their bytes.
-    pub fn totals(&self) -> Result<crate::blockstore::Totals, StoreError> {
-        self.store.totals()
     }
 }

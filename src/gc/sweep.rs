@@ -4,8 +4,8 @@ use std::collections::HashSet;
 
 use super::live::{Budget, Changed, Live};
 use super::{Collected, Collector};
-use crate::blockstore::StoreError;
 use crate::blockstore::schema::{self, Children, Entry, INDEX, META};
+use crate::blockstore::{RocksStore, StoreError};
 use crate::cid::Key;
 
 /// Blocks that are looked at in one step: about two milliseconds.
@@ -99,23 +99,7 @@ impl<'a> Sweep<'a> {
     }
 
     fn look(&mut self) -> Result<(Vec<Victim>, bool), StoreError> {
-        let mut found: Vec<(Vec<u8>, Entry)> = Vec::with_capacity(STEP);
-        let mut next = None;
-        let end = self.end.as_deref();
-        self.collector
-            .store
-            .table_scan_from(INDEX, &self.at, &mut |key, value| {
-                if end.is_some_and(|end| key >= end) {
-                    return false;
-                }
-                if found.len() == STEP {
-                    next = Some(key.to_vec());
-                    return false;
-                }
-                // What is malformed is not ours to judge: `verify` tells of it.
-                found.extend(Entry::decode(value).map(|entry| (key.to_vec(), entry)));
-                true
-            })?;
+        let (found, next) = page(&self.collector.store, &self.at, self.end.as_deref())?;
         let done = match next {
             Some(next) => {
                 self.at = next;
@@ -133,6 +117,28 @@ impl<'a> Sweep<'a> {
         self.collected.seen += found.len() as u64;
         Ok((victims(&mut self.live, self.horizon, found)?, done))
     }
+}
+
+/// Blocks in the order of their keys, and the key behind them, if there is one.
+pub(super) type Page = (Vec<(Vec<u8>, Entry)>, Option<Vec<u8>>);
+
+/// What the index has from `at` on, and before `end`, as much as is looked at together.
+pub(super) fn page(store: &RocksStore, at: &[u8], end: Option<&[u8]>) -> Result<Page, StoreError> {
+    let mut found = Vec::with_capacity(STEP);
+    let mut next = None;
+    store.table_scan_from(INDEX, at, &mut |key, value| {
+        if end.is_some_and(|end| key >= end) {
+            return false;
+        }
+        if found.len() == STEP {
+            next = Some(key.to_vec());
+            return false;
+        }
+        // What is malformed is not ours to judge: `verify` tells of it.
+        found.extend(Entry::decode(value).map(|entry| (key.to_vec(), entry)));
+        true
+    })?;
+    Ok((found, next))
 }
 
 /// Those of these blocks, which are in the order of their keys, that nothing keeps.

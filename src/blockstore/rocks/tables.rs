@@ -109,6 +109,16 @@ impl RocksStore {
         })
     }
 
+    /// Whether any key begins with `prefix`.
+    pub(crate) fn table_has(&self, family: &str, prefix: &[u8]) -> Result<bool, StoreError> {
+        let mut any = false;
+        self.table_scan(family, prefix, &mut |_, _| {
+            any = true;
+            false
+        })?;
+        Ok(any)
+    }
+
     /// Calls `each` with all keys from `start` on and their values, in key order, until it returns
     /// `false`.
     pub(crate) fn table_scan_from(

@@ -348,12 +348,7 @@ impl RocksStore {
 
     /// Whether any block is referred to in the clone.
     fn has_blocks(&self, file: FileId) -> Result<bool, StoreError> {
-        let mut any = false;
-        self.table_scan(REFS, &rows::content_of(file), &mut |_, _| {
-            any = true;
-            false
-        })?;
-        Ok(any)
+        self.table_has(REFS, &rows::content_of(file))
     }
 
     /// The path of a clone; `None` for users' files.
