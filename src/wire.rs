@@ -1,4 +1,5 @@
-//! The chunk protocol's messages and their bytes: `/store/{network}/chunk/0.1.0` (docs/protocol.md).
+//! The chunk protocol's messages and their bytes: `/store/{network}/chunk/1.0.0` and its bulk stream
+//! (docs/protocol.md).
 //!
 //! A message is a length, a protobuf header, and behind an answer's header the payload: the bytes of
 //! its blocks, one after another. Payload is never copied, neither here nor in the header. Every
@@ -8,6 +9,8 @@
 //!
 //! Knows no stream and no libp2p, so that fuzzers can drive it.
 
+mod bulk;
+mod holders;
 mod proto;
 mod request;
 mod response;
@@ -18,14 +21,16 @@ mod tests;
 
 use bytes::Bytes;
 
-pub use request::{Extent, Request};
+pub use bulk::{Ask, Part};
+pub use holders::{Held, Holder, Page};
+pub use request::{Extent, Known, Request, Urgency};
 pub use response::{Bits, Encoded, Header, Leaf, ManifestNode, Refusal, Response};
 
 use crate::block::MAX_BLOCK_SIZE;
 use crate::cid::CidError;
 
 /// The version that these messages belong to, as it stands in the protocol's name.
-pub const VERSION: &str = "0.1.0";
+pub const VERSION: &str = "1.0.0";
 /// Bytes of the length that stands before a header (big-endian u32).
 pub const LENGTH_SIZE: usize = 4;
 /// The largest request in bytes. [`MAX_EXTENTS`] of the longest CIDs need 41 KiB; whatever is larger
@@ -47,6 +52,16 @@ pub const MAX_LEAVES: usize = 4096;
 pub const MAX_ROOTS: usize = 256;
 /// Nodes in one Manifest answer: 200 MiB of leaves for the smallest nodes, 4 TiB for full ones.
 pub const MAX_NODES: usize = 4096;
+/// Nodes in one Have: with bits for as many links as the largest block holds, 400 KiB of header.
+pub const MAX_PAGES: usize = 64;
+/// Peers in one Peers answer: half of what a session talks to.
+pub const MAX_HOLDERS: usize = 32;
+/// Addresses of one of them.
+pub const MAX_HOLDER_ADDRESSES: usize = 8;
+/// Bytes of one address, or of a peer's id: relayed addresses with names are the longest.
+pub const MAX_ADDRESS_SIZE: usize = 256;
+/// A Manifest brings the leaves too where all blocks below the node asked for come to no more.
+pub const SMALL_CONTENT: u64 = 128 << 10;
 /// The longest wait that a Busy answer may ask for, in milliseconds. Longer is as good as Refused.
 pub const MAX_RETRY_MS: u32 = 60_000;
 

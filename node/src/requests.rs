@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use libp2p::request_response::{Event, Message, OutboundFailure, OutboundRequestId};
 use libp2p::swarm::Swarm;
 use libp2p::{Multiaddr, PeerId};
-use store::wire::{Leaf, Request, Response};
+use store::wire::{Request, Response};
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
 
@@ -76,7 +76,7 @@ impl Requests {
         channel: ReplyChannel,
         response: Response,
     ) {
-        let bytes = payload(&response);
+        let bytes = response.payload_size() as u64;
         // Given back when the peer is gone.
         if swarm
             .behaviour_mut()
@@ -117,7 +117,7 @@ impl Requests {
                     request_id,
                     response,
                 } => {
-                    let bytes = payload(&response);
+                    let bytes = response.payload_size() as u64;
                     self.metrics
                         .swarm()
                         .exchange_bytes
@@ -201,19 +201,6 @@ impl Requests {
             // Who gave up waiting does not care.
             let _ = pending.reply.send(result);
         }
-    }
-}
-
-/// The bytes of blocks in an answer.
-fn payload(response: &Response) -> u64 {
-    let sum = |sizes: &mut dyn Iterator<Item = usize>| sizes.map(|size| size as u64).sum();
-    match response {
-        Response::Manifest { nodes, .. } => sum(&mut nodes.iter().map(|node| node.data.len())),
-        Response::Leaves(leaves) => sum(&mut leaves.iter().map(|leaf| match leaf {
-            Leaf::Have(bytes) => bytes.len(),
-            Leaf::NotFound | Leaf::Cut => 0,
-        })),
-        Response::Busy { .. } | Response::NotFound | Response::Refused(_) => 0,
     }
 }
 

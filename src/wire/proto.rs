@@ -20,6 +20,16 @@ pub(super) struct Request {
     pub(super) nodes: Vec<Bytes>,
     #[prost(message, repeated, tag = "5")]
     pub(super) extents: Vec<Extent>,
+    /// On a bulk stream: which request. 0 elsewhere.
+    #[prost(uint64, tag = "6")]
+    pub(super) id: u64,
+    #[prost(uint32, tag = "7")]
+    pub(super) from: u32,
+    #[prost(uint32, tag = "8")]
+    pub(super) urgency: u32,
+    /// One for each of `nodes`, or none.
+    #[prost(uint64, repeated, tag = "9")]
+    pub(super) versions: Vec<u64>,
 }
 
 /// Consecutive children of one node.
@@ -50,6 +60,36 @@ pub(super) struct Response {
     pub(super) retry_ms: u32,
     #[prost(uint32, tag = "6")]
     pub(super) reason: u32,
+    /// On a bulk stream: which request's. 0 elsewhere.
+    #[prost(uint64, tag = "7")]
+    pub(super) id: u64,
+    #[prost(message, repeated, tag = "8")]
+    pub(super) pages: Vec<Page>,
+    #[prost(message, repeated, tag = "9")]
+    pub(super) holders: Vec<Holder>,
+}
+
+/// Which children of a node are held.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(super) struct Page {
+    /// Place of the node in the question.
+    #[prost(uint32, tag = "1")]
+    pub(super) node: u32,
+    #[prost(uint64, tag = "2")]
+    pub(super) version: u64,
+    #[prost(bool, tag = "3")]
+    pub(super) all: bool,
+    #[prost(bytes = "bytes", tag = "4")]
+    pub(super) bits: Bytes,
+}
+
+/// A peer that may have a content.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(super) struct Holder {
+    #[prost(bytes = "bytes", tag = "1")]
+    pub(super) peer: Bytes,
+    #[prost(bytes = "bytes", repeated, tag = "2")]
+    pub(super) addresses: Vec<Bytes>,
 }
 
 /// One node of a manifest; its bytes are payload.

@@ -3,19 +3,22 @@
 use bytes::Bytes;
 
 use super::{
-    MAX_EXTENTS, MAX_LEAVES, MAX_PAYLOAD, MAX_REQUEST_SIZE, MAX_ROOTS, WireError, at_most, frame,
-    proto,
+    MAX_EXTENTS, MAX_LEAVES, MAX_PAGES, MAX_PAYLOAD, MAX_REQUEST_SIZE, MAX_ROOTS, WireError,
+    at_most, frame, proto,
 };
 use crate::cid::{self, Cid};
 
 const MANIFEST: u32 = 1;
 const GET: u32 = 2;
+const HAVE: u32 = 3;
+const PEERS: u32 = 4;
 
 /// A request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Request {
     /// The inner nodes of the subtrees under `nodes`, from the top down, level by level; a node that
-    /// has no links is given itself.
+    /// has no links is given itself, and so are the leaves of what is small
+    /// ([`SMALL_CONTENT`](super::SMALL_CONTENT)).
     Manifest {
         /// The content that the asker is after: context for whoever keeps accounts, no address.
         root: Cid,
@@ -33,7 +36,43 @@ pub enum Request {
         extents: Vec<Extent>,
         /// As in a Manifest.
         max_bytes: u32,
+        /// What it is for: orders the asker's own requests, and none of anybody else.
+        urgency: Urgency,
     },
+    /// Which children of nodes the answerer holds.
+    Have {
+        /// As in a Manifest.
+        root: Cid,
+        /// Which nodes: 1 to [`MAX_PAGES`].
+        nodes: Vec<Known>,
+    },
+    /// Who else may have a content.
+    Peers {
+        /// The content.
+        root: Cid,
+    },
+}
+
+/// A node whose children are asked about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Known {
+    /// The node.
+    pub node: Cid,
+    /// The version of the page that the asker has of it; 0 for none. A page that has not changed since
+    /// is left out of the answer.
+    pub version: u64,
+}
+
+/// What blocks are wanted for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Urgency {
+    /// A reader waits for them.
+    Reader,
+    /// A download.
+    #[default]
+    Download,
+    /// A further copy, in the background.
+    Repair,
 }
 
 /// Consecutive children of one node.
@@ -52,41 +91,59 @@ impl Request {
     #[must_use]
     pub const fn root(&self) -> &Cid {
         match self {
-            Self::Manifest { root, .. } | Self::Get { root, .. } => root,
+            Self::Manifest { root, .. }
+            | Self::Get { root, .. }
+            | Self::Have { root, .. }
+            | Self::Peers { root } => root,
         }
     }
 
-    /// How many bytes of blocks may come, whatever the asker wrote.
+    /// How many bytes of blocks may come, whatever the asker wrote; 0 where none come.
     #[must_use]
     pub fn max_bytes(&self) -> usize {
         match self {
             Self::Manifest { max_bytes, .. } | Self::Get { max_bytes, .. } => {
                 (*max_bytes as usize).clamp(1, MAX_PAYLOAD)
             }
+            Self::Have { .. } | Self::Peers { .. } => 0,
         }
     }
 
-    /// The request's bytes, its length before them.
+    /// The children that a Get asks for; 0 of anything else.
+    #[must_use]
+    pub fn leaves(&self) -> usize {
+        match self {
+            Self::Get { extents, .. } => extents.iter().map(|extent| extent.count as usize).sum(),
+            _ => 0,
+        }
+    }
+
+    /// The request's bytes, its length before it. Refuses what no answerer would take.
     pub fn encode(&self) -> Result<Bytes, WireError> {
-        let message = match self {
+        frame(&self.message(0)?, MAX_REQUEST_SIZE)
+    }
+
+    /// The header, as request `id` of a bulk stream or 0.
+    pub(super) fn message(&self, id: u64) -> Result<proto::Request, WireError> {
+        let mut message = proto::Request {
+            id,
+            root: self.root().to_bytes().into(),
+            ..Default::default()
+        };
+        match self {
             Self::Manifest {
-                root,
-                nodes,
-                max_bytes,
+                nodes, max_bytes, ..
             } => {
                 check_count("nodes", nodes.len(), MAX_ROOTS)?;
-                proto::Request {
-                    kind: MANIFEST,
-                    root: root.to_bytes().into(),
-                    max_bytes: *max_bytes,
-                    nodes: nodes.iter().map(|node| node.to_bytes().into()).collect(),
-                    extents: Vec::new(),
-                }
+                message.kind = MANIFEST;
+                message.max_bytes = *max_bytes;
+                message.nodes = nodes.iter().map(|node| node.to_bytes().into()).collect();
             }
             Self::Get {
-                root,
                 extents,
                 max_bytes,
+                urgency,
+                ..
             } => {
                 check_extents(extents)?;
                 let extent = |e: &Extent| proto::Extent {
@@ -94,36 +151,29 @@ impl Request {
                     first: e.first,
                     count: e.count,
                 };
-                proto::Request {
-                    kind: GET,
-                    root: root.to_bytes().into(),
-                    max_bytes: *max_bytes,
-                    nodes: Vec::new(),
-                    extents: extents.iter().map(extent).collect(),
-                }
+                message.kind = GET;
+                message.max_bytes = *max_bytes;
+                message.extents = extents.iter().map(extent).collect();
+                message.urgency = urgency.code();
             }
-        };
-        frame(&message, MAX_REQUEST_SIZE)
+            Self::Have { nodes, .. } => {
+                check_count("nodes", nodes.len(), MAX_PAGES)?;
+                message.kind = HAVE;
+                message.nodes = nodes.iter().map(|k| k.node.to_bytes().into()).collect();
+                message.versions = nodes.iter().map(|known| known.version).collect();
+            }
+            Self::Peers { .. } => message.kind = PEERS,
+        }
+        Ok(message)
     }
 
     /// The request whose body, without the length before it, is exactly `body`.
     pub fn decode(body: &Bytes) -> Result<Self, WireError> {
-        at_most("bytes of request", body.len(), MAX_REQUEST_SIZE)?;
-        let bounds = [
-            proto::Bound {
-                tag: 4,
-                what: "nodes",
-                count: MAX_ROOTS,
-                bytes: MAX_REQUEST_SIZE,
-            },
-            proto::Bound {
-                tag: 5,
-                what: "extents",
-                count: MAX_EXTENTS,
-                bytes: MAX_REQUEST_SIZE,
-            },
-        ];
-        let message: proto::Request = proto::decode(body, &bounds)?;
+        Self::of(decode_message(body)?)
+    }
+
+    /// The request that a header is.
+    pub(super) fn of(message: proto::Request) -> Result<Self, WireError> {
         let root = cid::from_bytes(&message.root)?;
         let max_bytes = message.max_bytes;
         match message.kind {
@@ -153,9 +203,63 @@ impl Request {
                     root,
                     extents,
                     max_bytes,
+                    urgency: Urgency::of(message.urgency),
                 })
             }
+            HAVE => {
+                check_count("nodes", message.nodes.len(), MAX_PAGES)?;
+                let versions = message.versions;
+                if !versions.is_empty() && versions.len() != message.nodes.len() {
+                    return Err(WireError::Field("versions"));
+                }
+                let versions = versions.into_iter().chain(std::iter::repeat(0));
+                let known = |(node, version): (&Bytes, u64)| {
+                    let node = cid::from_bytes(node)?;
+                    Ok(Known { node, version })
+                };
+                let nodes = message.nodes.iter().zip(versions).map(known);
+                let nodes = nodes.collect::<Result<_, WireError>>()?;
+                Ok(Self::Have { root, nodes })
+            }
+            PEERS => Ok(Self::Peers { root }),
             kind => Err(WireError::Kind(kind)),
+        }
+    }
+}
+
+/// A request's header, its repeated fields counted before anything is allocated for them.
+pub(super) fn decode_message(body: &Bytes) -> Result<proto::Request, WireError> {
+    at_most("bytes of request", body.len(), MAX_REQUEST_SIZE)?;
+    let bound = |tag, what, count, bytes| proto::Bound {
+        tag,
+        what,
+        count,
+        bytes,
+    };
+    let bounds = [
+        bound(4, "nodes", MAX_ROOTS, MAX_REQUEST_SIZE),
+        bound(5, "extents", MAX_EXTENTS, MAX_REQUEST_SIZE),
+        // A varint of 64 bits is ten bytes at most; three more for the field's length.
+        bound(9, "versions", MAX_PAGES, 10 * MAX_PAGES + 3),
+    ];
+    proto::decode(body, &bounds)
+}
+
+impl Urgency {
+    const fn code(self) -> u32 {
+        match self {
+            Self::Download => 0,
+            Self::Reader => 1,
+            Self::Repair => 2,
+        }
+    }
+
+    /// What a later version calls otherwise is not urgent.
+    const fn of(code: u32) -> Self {
+        match code {
+            0 => Self::Download,
+            1 => Self::Reader,
+            _ => Self::Repair,
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 
+use super::holders::{self, Holder, Page};
 use super::{
     LENGTH_SIZE, MAX_HEADER_SIZE, MAX_LEAVES, MAX_NODES, MAX_PAYLOAD, MAX_RETRY_MS, WireError,
     at_most, body_length, frame, proto,
@@ -14,6 +15,8 @@ const LEAVES: u32 = 2;
 const BUSY: u32 = 3;
 const NOT_FOUND: u32 = 4;
 const REFUSED: u32 = 5;
+const HAVE: u32 = 6;
+const PEERS: u32 = 7;
 
 const LEAF_NOT_FOUND: u32 = 0;
 const LEAF_CUT: u32 = 1;
@@ -31,8 +34,13 @@ pub enum Response {
         /// is not there.
         more: bool,
     },
-    /// To a Get: one entry for each leaf asked for, in that order.
+    /// To a Get: one entry for each leaf asked for, in that order. On a bulk stream the answer comes in
+    /// parts, each with the next leaves.
     Leaves(Vec<Leaf>),
+    /// To a Have: pages of the nodes asked about, but for those that have not changed.
+    Have(Vec<Page>),
+    /// To a Peers: at most [`MAX_HOLDERS`](super::MAX_HOLDERS).
+    Peers(Vec<Holder>),
     /// Ask again, not before this many milliseconds: at most [`MAX_RETRY_MS`].
     Busy {
         /// How long to wait, in milliseconds.
@@ -97,6 +105,11 @@ impl Bits {
     pub const fn as_bytes(&self) -> &Bytes {
         &self.0
     }
+
+    /// The bits that these bytes are.
+    pub(super) const fn of_bytes(bytes: Bytes) -> Self {
+        Self(bytes)
+    }
 }
 
 impl FromIterator<bool> for Bits {
@@ -124,7 +137,15 @@ pub struct Encoded {
 impl Response {
     /// The answer's bytes. Refuses what no asker would take: the server's own bounds come first.
     pub fn encode(self) -> Result<Encoded, WireError> {
-        let mut message = proto::Response::default();
+        self.encode_for(0)
+    }
+
+    /// The same as the answer, or a part of it, to request `id` of a bulk stream.
+    pub(super) fn encode_for(self, id: u64) -> Result<Encoded, WireError> {
+        let mut message = proto::Response {
+            id,
+            ..Default::default()
+        };
         let mut payload = Vec::new();
         match self {
             Self::Manifest { nodes, more } => {
@@ -152,6 +173,14 @@ impl Response {
                         }
                     });
                 }
+            }
+            Self::Have(pages) => {
+                message.kind = HAVE;
+                message.pages = holders::pages_out(pages)?;
+            }
+            Self::Peers(peers) => {
+                message.kind = PEERS;
+                message.holders = holders::holders_out(peers)?;
             }
             Self::Busy { retry_ms } => {
                 message.kind = BUSY;
@@ -216,7 +245,11 @@ impl Response {
                     }
                 })
                 .sum(),
-            Self::Busy { .. } | Self::NotFound | Self::Refused(_) => 0,
+            Self::Have(_)
+            | Self::Peers(_)
+            | Self::Busy { .. }
+            | Self::NotFound
+            | Self::Refused(_) => 0,
         }
     }
 }
@@ -227,6 +260,8 @@ pub struct Header {
     message: proto::Response,
     cids: Vec<Cid>,
     payload: Vec<usize>,
+    pages: Vec<Page>,
+    holders: Vec<Holder>,
 }
 
 impl Header {
@@ -247,10 +282,13 @@ impl Header {
                 count: MAX_LEAVES,
                 bytes: 4 * MAX_LEAVES + 3,
             },
+            holders::PAGES,
+            holders::HOLDERS,
         ];
-        let message: proto::Response = proto::decode(body, &bounds)?;
+        let mut message: proto::Response = proto::decode(body, &bounds)?;
         at_most("leaves", message.leaves.len(), MAX_LEAVES)?;
         let (mut cids, mut payload) = (Vec::new(), Vec::new());
+        let (mut pages, mut holders) = (Vec::new(), Vec::new());
         match message.kind {
             MANIFEST => {
                 for node in &message.nodes {
@@ -267,6 +305,8 @@ impl Header {
                 message.retry_ms as usize,
                 MAX_RETRY_MS as usize,
             )?,
+            HAVE => pages = holders::pages_in(std::mem::take(&mut message.pages))?,
+            PEERS => holders = holders::holders_in(std::mem::take(&mut message.holders))?,
             NOT_FOUND | REFUSED => {}
             kind => return Err(WireError::Kind(kind)),
         }
@@ -278,7 +318,15 @@ impl Header {
             message,
             cids,
             payload,
+            pages,
+            holders,
         })
+    }
+
+    /// The request of a bulk stream that this answers; 0 elsewhere.
+    #[must_use]
+    pub const fn id(&self) -> u64 {
+        self.message.id
     }
 
     /// The lengths in bytes of the blocks that follow, in their order: each at most
@@ -321,6 +369,8 @@ impl Header {
                 retry_ms: self.message.retry_ms,
             },
             REFUSED => Response::Refused(Refusal::of(self.message.reason)),
+            HAVE => Response::Have(self.pages),
+            PEERS => Response::Peers(self.holders),
             _ => Response::NotFound,
         }
     }

@@ -18,6 +18,7 @@ fn request() -> impl Strategy<Value = Request> {
         first,
         count,
     });
+    let known = (cid(), any::<u64>()).prop_map(|(node, version)| Known { node, version });
     prop_oneof![
         (
             cid(),
@@ -32,13 +33,34 @@ fn request() -> impl Strategy<Value = Request> {
         (
             cid(),
             prop::collection::vec(extent, 1..MAX_EXTENTS),
-            any::<u32>()
+            any::<u32>(),
+            urgency()
         )
-            .prop_map(|(root, extents, max_bytes)| Request::Get {
+            .prop_map(|(root, extents, max_bytes, urgency)| Request::Get {
                 root,
                 extents,
-                max_bytes
+                max_bytes,
+                urgency
             }),
+        (cid(), prop::collection::vec(known, 1..MAX_PAGES))
+            .prop_map(|(root, nodes)| Request::Have { root, nodes }),
+        cid().prop_map(|root| Request::Peers { root }),
+    ]
+}
+
+fn urgency() -> impl Strategy<Value = Urgency> {
+    prop_oneof![
+        Just(Urgency::Reader),
+        Just(Urgency::Download),
+        Just(Urgency::Repair)
+    ]
+}
+
+fn ask() -> impl Strategy<Value = Ask> {
+    let get = request().prop_filter("a Get", |request| matches!(request, Request::Get { .. }));
+    prop_oneof![
+        (1..=u64::MAX, get).prop_map(|(id, request)| Ask::Get { id, request }),
+        (1..=u64::MAX, any::<u32>()).prop_map(|(id, from)| Ask::Cancel { id, from }),
     ]
 }
 
@@ -50,6 +72,21 @@ fn response() -> impl Strategy<Value = Response> {
         data,
         leaves,
     });
+    let held = prop_oneof![
+        Just(Held::All),
+        Just(Held::Nothing),
+        // A page of which nothing is set is `Nothing`.
+        prop::collection::vec(any::<bool>(), 0..40)
+            .prop_map(|bits| Held::Some(bits.into_iter().chain([true]).collect())),
+    ];
+    let page = (0..64_u32, any::<u64>(), held).prop_map(|(node, version, held)| Page {
+        node,
+        version,
+        held,
+    });
+    let bytes = prop::collection::vec(any::<u8>(), 1..60).prop_map(Bytes::from);
+    let holder = (bytes.clone(), prop::collection::vec(bytes, 0..8))
+        .prop_map(|(peer, addresses)| Holder { peer, addresses });
     let leaf = prop_oneof![
         data.prop_map(Leaf::Have),
         Just(Leaf::NotFound),
@@ -59,6 +96,8 @@ fn response() -> impl Strategy<Value = Response> {
         (prop::collection::vec(node, 0..20), any::<bool>())
             .prop_map(|(nodes, more)| Response::Manifest { nodes, more }),
         prop::collection::vec(leaf, 0..50).prop_map(Response::Leaves),
+        prop::collection::vec(page, 0..MAX_PAGES).prop_map(Response::Have),
+        prop::collection::vec(holder, 0..MAX_HOLDERS).prop_map(Response::Peers),
         (0..=MAX_RETRY_MS).prop_map(|retry_ms| Response::Busy { retry_ms }),
         Just(Response::NotFound),
         Just(Response::Refused(Refusal::Policy)),
@@ -91,9 +130,20 @@ proptest! {
     }
 
     #[test]
+    fn what_a_bulk_stream_carries_reads_as_it_was_written(ask in ask(), id: u64, response in response()) {
+        let bytes = ask.encode().unwrap();
+        prop_assert_eq!(Ask::decode(&bytes.slice(LENGTH_SIZE..)).unwrap(), ask);
+        let encoded = Part { id, response: response.clone() }.encode().unwrap();
+        let header = Header::decode(&encoded.head.slice(LENGTH_SIZE..)).unwrap();
+        prop_assert_eq!(header.id(), id);
+        prop_assert_eq!(header.with_payload(encoded.payload), response);
+    }
+
+    #[test]
     fn noise_is_refused_without_a_panic(bytes in prop::collection::vec(any::<u8>(), 0..600)) {
         let bytes = Bytes::from(bytes);
         let _ = Request::decode(&bytes);
+        let _ = Ask::decode(&bytes);
         let _ = Response::decode(&bytes);
         let _ = Header::decode(&bytes);
     }
@@ -107,7 +157,9 @@ proptest! {
         let place = at.index(bytes.len());
         bytes[place] = byte;
         bytes.truncate(cut.index(bytes.len()) + 1);
-        let _ = Request::decode(&bytes.into());
+        let bytes = Bytes::from(bytes);
+        let _ = Request::decode(&bytes);
+        let _ = Ask::decode(&bytes);
         let mut bytes = whole(&response.encode().unwrap()).to_vec();
         let place = at.index(bytes.len());
         bytes[place] = byte;
@@ -203,6 +255,7 @@ fn extents_that_overflow_or_hold_nothing_are_refused() {
             count,
         }],
         max_bytes: 1,
+        urgency: Urgency::Download,
     };
     assert_eq!(get(0, 0).encode(), Err(WireError::Field("count")));
     assert_eq!(get(u32::MAX, 1).encode(), Err(WireError::Field("count")));
@@ -215,6 +268,7 @@ fn extents_that_overflow_or_hold_nothing_are_refused() {
         root: some_cid(),
         extents: Vec::new(),
         max_bytes: 1,
+        urgency: Urgency::Download,
     };
     assert_eq!(none.encode(), Err(WireError::Field("extents")));
 }
@@ -245,6 +299,7 @@ fn the_bytes_are_those_of_the_document() {
             count: 2,
         }],
         max_bytes: 1 << 20,
+        urgency: Urgency::Download,
     };
     let cid_hex = "0155000668656c6c6f0a";
     assert_eq!(
@@ -257,4 +312,93 @@ fn the_bytes_are_those_of_the_document() {
     assert_eq!(encoded.payload, [Bytes::from_static(b"hi")]);
     let busy = Response::Busy { retry_ms: 250 }.encode().unwrap();
     assert_eq!(hex(&busy.head), "0000000508032 8fa01".replace(' ', ""));
+    let document = include_str!("../../docs/protocol.md");
+    let shown = |bytes: &[u8]| {
+        let text = hex(bytes);
+        let plain = document.replace([' ', '`'], "");
+        assert!(
+            plain.contains(&text),
+            "docs/protocol.md does not show {text}"
+        );
+    };
+    shown(&get.encode().unwrap());
+    shown(&busy.head);
+    let ask = Ask::Get {
+        id: 7,
+        request: get,
+    };
+    shown(&ask.encode().unwrap());
+    shown(&Ask::Cancel { id: 7, from: 1 }.encode().unwrap());
+    let part = Part {
+        id: 7,
+        response: Response::Leaves(vec![Leaf::Have(Bytes::from_static(b"hi"))]),
+    };
+    shown(&part.encode().unwrap().head);
+    let known = Known {
+        node: cid,
+        version: 5,
+    };
+    let have = Request::Have {
+        root: cid,
+        nodes: vec![known],
+    };
+    shown(&have.encode().unwrap());
+    let bits = [true, false, true].into_iter().collect();
+    let page = Page {
+        node: 0,
+        version: 6,
+        held: Held::Some(bits),
+    };
+    shown(&Response::Have(vec![page]).encode().unwrap().head);
+    shown(&Request::Peers { root: cid }.encode().unwrap());
+    let holder = Holder {
+        peer: Bytes::from_static(&[1, 2]),
+        addresses: vec![Bytes::from_static(&[4, 127, 0, 0, 1, 6, 16, 0])],
+    };
+    shown(&Response::Peers(vec![holder]).encode().unwrap().head);
+}
+
+#[test]
+fn too_many_pages_holders_and_addresses_are_refused() {
+    let pages = Bytes::from([0x42, 0].repeat(MAX_PAGES + 1));
+    assert!(matches!(
+        Header::decode(&pages),
+        Err(WireError::TooMuch { what: "pages", .. })
+    ));
+    let holders = Bytes::from([0x4a, 0].repeat(MAX_HOLDERS + 1));
+    assert!(matches!(
+        Header::decode(&holders),
+        Err(WireError::TooMuch {
+            what: "holders",
+            ..
+        })
+    ));
+    let address = Bytes::from_static(&[1]);
+    let holder = Holder {
+        peer: address.clone(),
+        addresses: vec![address; MAX_HOLDER_ADDRESSES + 1],
+    };
+    assert!(Response::Peers(vec![holder]).encode().is_err());
+    let page = Page {
+        node: MAX_PAGES as u32,
+        version: 1,
+        held: Held::All,
+    };
+    let head = Response::Have(vec![page]).encode().unwrap().head;
+    assert!(Header::decode(&head.slice(LENGTH_SIZE..)).is_err());
+}
+
+#[test]
+fn a_bulk_stream_carries_gets_with_a_number_and_nothing_else() {
+    let request = Request::Peers { root: some_cid() };
+    assert_eq!(
+        Ask::Get { id: 1, request }.encode(),
+        Err(WireError::Field("kind"))
+    );
+    assert_eq!(
+        Ask::Cancel { id: 0, from: 0 }.encode(),
+        Err(WireError::Field("id"))
+    );
+    let plain = Request::Peers { root: some_cid() }.encode().unwrap();
+    assert!(Ask::decode(&plain.slice(LENGTH_SIZE..)).is_err());
 }

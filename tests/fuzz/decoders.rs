@@ -7,7 +7,7 @@ use store::car;
 use store::dag::pb::Node;
 use store::unixfs::data::Data;
 use store::unixfs::hamt::{Place, Shard};
-use store::wire::{LENGTH_SIZE, Request, Response};
+use store::wire::{Ask, LENGTH_SIZE, Request, Response};
 
 /// A dag-pb node: what is accepted has one encoding only, apart from fields that may be absent.
 pub fn dag_pb(bytes: &[u8]) {
@@ -36,8 +36,12 @@ pub fn unixfs(bytes: &[u8]) {
     }
 }
 
-/// A request of the chunk protocol, as a server reads it.
+/// A request of the chunk protocol, as a server reads it, alone and on a bulk stream.
 pub fn request(bytes: &[u8]) {
+    if let Ok(ask) = Ask::decode(&Bytes::copy_from_slice(bytes)) {
+        let again = ask.encode().expect("what was accepted may be sent");
+        assert_eq!(Ask::decode(&again.slice(LENGTH_SIZE..)), Ok(ask));
+    }
     if let Ok(request) = Request::decode(&Bytes::copy_from_slice(bytes)) {
         let again = request.encode().expect("what was accepted may be sent");
         assert_eq!(Request::decode(&again.slice(LENGTH_SIZE..)), Ok(request));

@@ -101,7 +101,7 @@ mod tests {
 
     use super::*;
 
-    const PROTOCOL: StreamProtocol = StreamProtocol::new("/store/test/chunk/0.1.0");
+    const PROTOCOL: StreamProtocol = StreamProtocol::new("/store/test/chunk/1.0.0");
 
     #[test]
     fn messages_cross_a_stream() {

@@ -100,10 +100,16 @@ impl NetworkName {
         self.protocol("kad/1.0.0")
     }
 
-    /// The chunk protocol.
+    /// The chunk protocol: questions and short answers.
     #[must_use]
     pub fn chunk(&self) -> StreamProtocol {
-        self.protocol("chunk/0.1.0")
+        self.protocol("chunk/1.0.0")
+    }
+
+    /// The chunk protocol's stream for blocks in bulk.
+    #[must_use]
+    pub fn bulk(&self) -> StreamProtocol {
+        self.protocol("bulk/1.0.0")
     }
 
     /// What identify tells; peers that tell something else are strangers.
@@ -132,7 +138,7 @@ mod tests {
     fn names_stand_in_protocols() {
         let name: NetworkName = "lab-1".parse().unwrap();
         assert_eq!(name.kad(), "/store/lab-1/kad/1.0.0");
-        assert_eq!(NetworkName::default().chunk(), "/store/main/chunk/0.1.0");
+        assert_eq!(NetworkName::default().chunk(), "/store/main/chunk/1.0.0");
     }
 
     #[test]

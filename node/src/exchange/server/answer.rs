@@ -25,6 +25,9 @@ pub(in crate::exchange) fn answer(
     match request {
         Request::Manifest { nodes, .. } => manifest(store, nodes, request.max_bytes()),
         Request::Get { extents, .. } => leaves(store, extents, request.max_bytes()),
+        // Nothing is said of what others hold yet: who asks finds out by asking for it.
+        Request::Have { .. } => Ok(Response::Have(Vec::new())),
+        Request::Peers { .. } => Ok(Response::Peers(Vec::new())),
     }
 }
 

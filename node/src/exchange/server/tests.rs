@@ -58,6 +58,7 @@ fn get(store: &MemoryStore, node: &Block, places: std::ops::Range<u32>, max: u32
         root: *node.cid(),
         extents: vec![extent],
         max_bytes: max,
+        urgency: store::wire::Urgency::Download,
     };
     match answer(store, &request).unwrap() {
         Response::Leaves(leaves) => leaves,

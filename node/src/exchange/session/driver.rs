@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use libp2p::{Multiaddr, PeerId};
 use store::blockstore::Blockstore;
-use store::wire::{Request, Response};
+use store::wire::{Request, Response, Urgency};
 use tokio::sync::{broadcast, mpsc, watch};
 use tokio::task::{AbortHandle, JoinSet};
 
@@ -226,7 +226,10 @@ impl Driver {
                 return Some(Event::Busy { request, retry });
             }
             Response::Refused(why) => return failed(Failure::Refused(format!("{why:?}"))),
-            Response::Manifest { .. } | Response::Leaves(_) => {
+            Response::Manifest { .. }
+            | Response::Leaves(_)
+            | Response::Have(_)
+            | Response::Peers(_) => {
                 return failed(Failure::Violation(
                     "it answered another question".to_owned(),
                 ));
@@ -269,6 +272,7 @@ impl Driver {
                         root: self.task.root,
                         extents,
                         max_bytes,
+                        urgency: Urgency::default(),
                     };
                     self.ask(request, peer, leaves, false, message);
                 }
