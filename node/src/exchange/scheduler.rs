@@ -42,7 +42,8 @@ use rand::rngs::StdRng;
 use store::Cid;
 
 pub use self::event::{
-    Action, Answer, Child, Defeat, Event, Failure, Outcome, Reason, RequestId, Stored, Time,
+    Action, Answer, Child, Defeat, Event, Failure, Held, Outcome, Page, Reason, RequestId,
+    Standing, Stored, Time,
 };
 use self::pace::Sent;
 use self::peers::Peers;
@@ -55,6 +56,9 @@ impl<P: Copy + Eq + Hash + Ord + std::fmt::Debug> PeerName for P {}
 
 /// CIDs that readers wait for at once, at most: a reader asks for some tens.
 pub const MAX_WANTS: usize = 1024;
+
+/// Nodes that one [`Action::Have`] asks about, at most (docs/protocol.md).
+pub const HAVE_NODES: usize = 64;
 
 /// How much of a content is fetched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -115,6 +119,10 @@ pub struct Task {
 
 /// A request under way.
 #[derive(Debug)]
+#[allow(
+    clippy::struct_excessive_bools,
+    reason = "what it is, and how far its answer is"
+)]
 struct Request<P> {
     peer: P,
     /// Its blocks, in the order asked.
@@ -126,7 +134,11 @@ struct Request<P> {
     sent: Sent,
     sent_at: Time,
     deadline: Time,
-    /// Whether the answer has come and is being verified.
+    /// Bytes that have come.
+    came: u64,
+    /// Whether a block of it has come and was right.
+    gave: bool,
+    /// Whether the whole answer has come and is being verified.
     received: bool,
     /// Whether the deadline has passed: its blocks may be asked of others.
     overdue: bool,
@@ -196,19 +208,28 @@ impl<P: PeerName> Scheduler<P> {
 
     fn take(&mut self, now: Time, event: Event<P>, actions: &mut Vec<Action<P>>) {
         match event {
-            Event::Appeared(peer) => self.appeared(peer),
+            Event::Appeared { peer, standing } => self.appeared(peer, standing),
             Event::Gone(peer) => self.gone(peer),
             Event::SearchEnded => self.search = Search::Ended(now),
             Event::Found(stored) => {
                 let _ = self.tree.arrived(stored, None);
             }
             Event::Absent(cid) => self.tree.absent(&cid),
-            Event::Received { request, bytes } => self.received(now, request, bytes),
+            Event::Received {
+                request,
+                bytes,
+                over,
+            } => self.received(now, request, bytes, over),
             Event::Answer(answer) => self.answered(now, answer, actions),
             Event::Busy { request, retry } => self.busy(now, request, retry),
             Event::Failed { request, failure } => self.failed(now, request, failure, actions),
             Event::Wants(cids) => self.want(cids, actions),
-            Event::Tick => {}
+            Event::Limits {
+                total_bytes,
+                peer_bytes,
+            } => self.limit(total_bytes, peer_bytes),
+            // Nobody is asked yet what he has, and nothing is read ahead.
+            Event::Have { .. } | Event::Taken { .. } | Event::Tick => {}
         }
     }
 
@@ -234,6 +255,14 @@ impl<P: PeerName> Scheduler<P> {
             }
         }
         self.wants = cids;
+    }
+
+    fn limit(&mut self, total_bytes: u64, peer_bytes: u64) {
+        self.task.limits.total_bytes = total_bytes;
+        self.task.limits.peer_bytes = peer_bytes;
+        for peer in self.peers.all.values_mut() {
+            peer.pace.set_limit(peer_bytes);
+        }
     }
 
     fn end(&mut self, last: Action<P>, actions: &mut Vec<Action<P>>) {

@@ -6,7 +6,9 @@ use store::Cid;
 
 use super::peers::STRIKES;
 use super::tree::State;
-use super::{Action, Answer, Failure, Outcome, PeerName, Reason, RequestId, Scheduler, Time};
+use super::{
+    Action, Answer, Failure, Outcome, PeerName, Reason, RequestId, Scheduler, Standing, Time,
+};
 
 /// A peer that lets this many deadlines' time pass is dropped, and not before [`LEAST_SILENCE`].
 const DEADLINES: u32 = 3;
@@ -14,8 +16,9 @@ const DEADLINES: u32 = 3;
 const LEAST_SILENCE: Duration = Duration::from_secs(15);
 
 impl<P: PeerName> Scheduler<P> {
-    pub(super) fn appeared(&mut self, peer: P) {
-        if let Some(slot) = self.peers.add(peer, self.task.limits.peer_bytes) {
+    pub(super) fn appeared(&mut self, peer: P, standing: Standing) {
+        let window = self.task.limits.peer_bytes;
+        if let Some(slot) = self.peers.add(peer, standing, window) {
             self.tree.clear_slot(slot);
         }
     }
@@ -74,7 +77,7 @@ impl<P: PeerName> Scheduler<P> {
         Some(request)
     }
 
-    pub(super) fn received(&mut self, now: Time, id: RequestId, bytes: u64) {
+    pub(super) fn received(&mut self, now: Time, id: RequestId, bytes: u64, over: bool) {
         let Some(request) = self.requests.get_mut(&id) else {
             return;
         };
@@ -84,11 +87,18 @@ impl<P: PeerName> Scheduler<P> {
         peer.pace.received(now, request.sent, bytes);
         peer.answered = true;
         peer.strikes = 0;
+        request.came += bytes;
+        if !over {
+            if !request.overdue {
+                request.deadline = now + peer.pace.patience(peer.owed);
+            }
+            return;
+        }
         peer.overdue -= u32::from(request.overdue && !request.received);
         request.received = true;
         // Bytes that did not come are owed no longer.
         if !request.overdue {
-            let less = request.bytes.saturating_sub(bytes);
+            let less = request.bytes.saturating_sub(request.came);
             request.bytes -= less;
             peer.owed -= less;
         }
@@ -100,6 +110,7 @@ impl<P: PeerName> Scheduler<P> {
             blocks,
             more,
             lie,
+            over,
         } = answer;
         let request = self.requests.get(&id);
         let peer = request.map(|request| request.peer);
@@ -124,9 +135,19 @@ impl<P: PeerName> Scheduler<P> {
                 Outcome::Cut(_) => cut = true,
             }
         }
+        if !over && lie.is_none() {
+            if let Some(peer) = peer.and_then(|peer| self.peers.all.get_mut(&peer)) {
+                peer.proven |= !nothing;
+            }
+            if let Some(request) = self.requests.get_mut(&id) {
+                request.gave |= !nothing;
+            }
+            return;
+        }
         let Some(request) = self.close(id) else {
             return;
         };
+        let nothing = nothing && !request.gave;
         if request.manifest && (!more || nothing) {
             for cid in request.cids.iter().filter(|cid| !nodes.contains(cid)) {
                 self.lacks(cid, slot);

@@ -48,12 +48,10 @@ impl<P: PeerName> Scheduler<P> {
     }
 
     /// Peers that may be asked, the best first: those that have given something before others, then by
-    /// rate; equals by chance.
+    /// rate, then by what is known from earlier; equals by chance.
     fn by_merit(&mut self, now: Time) -> Vec<P> {
         let free = self.peers.all.iter().filter(|(_, peer)| peer.is_free(now));
-        let mut order: Vec<_> = free
-            .map(|(name, peer)| ((peer.proven, peer.pace.rate()), *name))
-            .collect();
+        let mut order: Vec<_> = free.map(|(name, peer)| (peer.merit(), *name)).collect();
         order.shuffle(&mut self.rng);
         order.sort_by(|(a, _), (b, _)| b.cmp(a));
         order.into_iter().map(|(_, name)| name).collect()
@@ -171,6 +169,7 @@ impl<P: PeerName> Scheduler<P> {
         if trusted {
             self.pick_wanted(&mut pick);
         }
+        let urgent = !pick.leaves.is_empty();
         self.pick_in_order(&mut pick);
         if pick.leaves.is_empty() {
             let generation = self.tree.generation;
@@ -193,6 +192,7 @@ impl<P: PeerName> Scheduler<P> {
             extents,
             leaves,
             max_bytes,
+            urgent,
         });
         true
     }
@@ -311,6 +311,8 @@ impl<P: PeerName> Scheduler<P> {
             sent,
             sent_at,
             deadline,
+            came: 0,
+            gave: false,
             received,
             overdue,
         };

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use store::Cid;
-use store::wire::Extent;
+use store::wire::{Bits, Extent};
 
 /// Time since the session began. The scheduler has no clock of its own.
 pub type Time = Duration;
@@ -46,24 +46,72 @@ pub enum Outcome {
     Cut(Cid),
 }
 
-/// An answer, sorted out.
+/// A part of an answer, sorted out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answer {
     /// To which request.
     pub request: RequestId,
-    /// Its blocks. Those that a Manifest asked for and that are not here were not given.
+    /// Its blocks: of a Get, one outcome for each of the next leaves asked for; those that a Manifest
+    /// asked for and that are not here were not given.
     pub blocks: Vec<Outcome>,
     /// A Manifest's `more`.
     pub more: bool,
     /// What was wrong with it: bytes that are not what the CID names, blocks nobody asked for.
     pub lie: Option<String>,
+    /// Whether it is the last part: the request is closed.
+    pub over: bool,
 }
 
-/// What has happened. Each request ends by exactly one of `Answer`, `Busy` and `Failed`.
+/// What is known of a peer from earlier, for the order in which peers are asked.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Standing {
+    /// The share of what was asked of it that came, and was right: 0 to 1.
+    pub success: f32,
+    /// Bytes per second that it gave lately; 0 where that is not known.
+    pub rate: u64,
+}
+
+impl Default for Standing {
+    /// Nothing is known: behind those that did well, before those that did not.
+    fn default() -> Self {
+        Self {
+            success: 0.75,
+            rate: 0,
+        }
+    }
+}
+
+/// What a peer holds of a node's children.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Held {
+    /// All of them.
+    All,
+    /// Those whose bit is set.
+    Some(Bits),
+    /// None.
+    Nothing,
+}
+
+/// What a peer holds below one node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Page {
+    /// The node.
+    pub node: Cid,
+    /// What of its children.
+    pub held: Held,
+}
+
+/// What has happened. Each request ends by exactly one of an [`Answer`] that is `over`, `Have`, `Busy`
+/// and `Failed`.
 #[derive(Clone, Debug)]
 pub enum Event<P> {
     /// A peer that may have something.
-    Appeared(P),
+    Appeared {
+        /// Who.
+        peer: P,
+        /// What is known of it.
+        standing: Standing,
+    },
     /// A peer is no longer connected.
     Gone(P),
     /// The search that [`Action::FindPeers`] asked for is over.
@@ -72,15 +120,26 @@ pub enum Event<P> {
     Found(Stored),
     /// [`Action::LookUp`] did not find it.
     Absent(Cid),
-    /// An answer's bytes are here, not yet verified: the peer has done its part.
+    /// A part's bytes are here, not yet verified.
     Received {
         /// Which request.
         request: RequestId,
         /// Bytes of blocks.
         bytes: u64,
+        /// Whether it is the last part: the peer has done what it was asked.
+        over: bool,
     },
-    /// An answer has been verified and what was good of it is stored.
+    /// A part has been verified and what was good of it is stored. Parts come in their order, each
+    /// after its [`Event::Received`].
     Answer(Answer),
+    /// What a peer holds, in answer to [`Action::Have`]. Nodes of which it knows nothing new, or
+    /// nothing at all, are left out.
+    Have {
+        /// Which request.
+        request: RequestId,
+        /// What it holds.
+        pages: Vec<Page>,
+    },
     /// The peer asks for patience.
     Busy {
         /// Which request.
@@ -95,8 +154,21 @@ pub enum Event<P> {
         /// Why.
         failure: Failure,
     },
+    /// The session's share of the budget that all sessions have together is now this.
+    Limits {
+        /// As in [`Limits`](super::Limits).
+        total_bytes: u64,
+        /// As in [`Limits`](super::Limits).
+        peer_bytes: u64,
+    },
     /// What readers wait for now, the most urgent first. Replaces what was said before.
     Wants(Vec<Cid>),
+    /// Readers have taken blocks of so many bytes together that had come before they asked: the
+    /// reading ahead may go on by as much.
+    Taken {
+        /// Bytes since the last such event.
+        bytes: u64,
+    },
     /// Time has passed.
     Tick,
 }
@@ -146,6 +218,31 @@ pub enum Action<P> {
         leaves: Vec<Cid>,
         /// How many bytes of blocks may come.
         max_bytes: u32,
+        /// Whether a reader waits for some of them.
+        urgent: bool,
+    },
+    /// Ask a peer which children of these nodes it holds: [`Event::Have`], or [`Event::Failed`].
+    Have {
+        /// Number for the answer.
+        request: RequestId,
+        /// Whom.
+        peer: P,
+        /// Which nodes, at most [`HAVE_NODES`](super::HAVE_NODES).
+        nodes: Vec<Cid>,
+    },
+    /// Ask a peer whom else it knows to hold the root. There is no answer but further
+    /// [`Event::Appeared`].
+    AskPeers {
+        /// Whom.
+        peer: P,
+    },
+    /// The leaves of a Get from this one on, counted from 0, are not wanted any more. The request
+    /// goes on until its answer is over; what was cancelled may come all the same.
+    Cancel {
+        /// Which request.
+        request: RequestId,
+        /// The first leaf that is not wanted.
+        from: u32,
     },
     /// Have nothing more to do with this peer in this session: ignore what still comes from it.
     Drop {

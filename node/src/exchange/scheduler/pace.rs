@@ -75,6 +75,11 @@ impl Pace {
         }
     }
 
+    pub(super) fn set_limit(&mut self, limit: u64) {
+        self.limit = limit;
+        self.window = self.window.min(limit.max(LEAST_WINDOW));
+    }
+
     pub(super) const fn sent(&self, now: Time) -> Sent {
         Sent {
             at: now,

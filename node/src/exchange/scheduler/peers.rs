@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use super::pace::Pace;
-use super::{PeerName, Time};
+use super::{PeerName, Standing, Time};
 
 /// Peers of one session at most: as many as there are bits for who lacks a block. Sixty-four of them
 /// fill any link.
@@ -27,6 +27,7 @@ const LONGEST_WAIT: Duration = Duration::from_secs(30);
 #[derive(Debug)]
 pub(super) struct Peer {
     pub(super) slot: u8,
+    pub(super) standing: Standing,
     pub(super) pace: Pace,
     /// Bytes that it owes us.
     pub(super) owed: u64,
@@ -54,6 +55,17 @@ impl Peer {
         self.overdue == 0 && self.not_before <= now && self.requests < most
     }
 
+    /// Who is asked first: the greater.
+    pub(super) fn merit(&self) -> (bool, Option<u64>, u16, u64) {
+        #[allow(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "between 0 and 1000"
+        )]
+        let success = (self.standing.success.clamp(0.0, 1.0) * 1000.0) as u16;
+        (self.proven, self.pace.rate(), success, self.standing.rate)
+    }
+
     /// Not to be asked for a while, twice as long each time.
     pub(super) fn back_off(&mut self, now: Time, times: u32) {
         let wait = FIRST_WAIT.saturating_mul(1 << times.saturating_sub(1).min(10));
@@ -79,7 +91,7 @@ impl<P: PeerName> Peers<P> {
     }
 
     /// Takes a peer in, unless it is here, out, or one too many. Returns its slot.
-    pub(super) fn add(&mut self, name: P, window: u64) -> Option<u8> {
+    pub(super) fn add(&mut self, name: P, standing: Standing, window: u64) -> Option<u8> {
         if self.all.contains_key(&name) || self.banned.contains(&name) {
             return None;
         }
@@ -93,6 +105,7 @@ impl<P: PeerName> Peers<P> {
         self.seen += 1;
         let peer = Peer {
             slot,
+            standing,
             pace: Pace::new(window),
             owed: 0,
             requests: 0,

@@ -90,6 +90,12 @@ impl Dag {
     }
 }
 
+/// A peer of which nothing is known.
+pub(super) fn appeared(peer: u32) -> Event<u32> {
+    let standing = Standing::default();
+    Event::Appeared { peer, standing }
+}
+
 /// What a peer is like.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Nature {
@@ -262,7 +268,7 @@ impl<'a> Sim<'a> {
         Some(match due {
             Due::Tick => Event::Tick,
             Due::SearchEnded => Event::SearchEnded,
-            Due::Appear(peer) => Event::Appeared(peer),
+            Due::Appear(peer) => appeared(peer),
             Due::Leave(peer) => {
                 self.members[peer as usize].epoch += 1;
                 // Who comes back may have learned something.
@@ -307,7 +313,12 @@ impl<'a> Sim<'a> {
                 };
                 let bytes = blocks.iter().map(size).sum();
                 self.at(self.now + Duration::from_millis(3), Due::Answer(request));
-                Some(Event::Received { request, bytes })
+                let over = true;
+                Some(Event::Received {
+                    request,
+                    bytes,
+                    over,
+                })
             }
         }
     }
@@ -347,6 +358,7 @@ impl<'a> Sim<'a> {
             blocks,
             more,
             lie,
+            over: true,
         })
     }
 
@@ -377,6 +389,7 @@ impl<'a> Sim<'a> {
                 extents,
                 leaves,
                 max_bytes,
+                ..
             } => {
                 self.check_get(peer, &extents, &leaves);
                 let blocks = self.get(peer, &leaves, max_bytes);
@@ -385,6 +398,7 @@ impl<'a> Sim<'a> {
             Action::Drop { peer, reason } => self.dropped.push((peer, reason)),
             Action::WaitUntil(at) if at < Time::MAX => self.at(at.max(self.now), Due::Tick),
             Action::WaitUntil(_) | Action::Finished | Action::Fail(_) => {}
+            other => unreachable!("{other:?}"),
         }
     }
 

@@ -6,7 +6,7 @@ use rand::SeedableRng;
 use rand::rngs::StdRng;
 use store::cid::Codec;
 
-use super::sim::{Dag, Member, Nature, Sim, random_run};
+use super::sim::{Dag, Member, Nature, Sim, appeared, random_run};
 use super::*;
 
 const STALL: Duration = Duration::from_secs(20);
@@ -219,7 +219,7 @@ fn on_demand_fetches_what_a_reader_asks_for_and_no_more() {
     let here = HashSet::new();
     let root = dag.root.unwrap();
     let mut scheduler = Scheduler::new(task(&dag, Mode::OnDemand));
-    assert_eq!(step(&mut scheduler, Event::Appeared(7)), []);
+    assert_eq!(step(&mut scheduler, appeared(7)), []);
     assert_eq!(
         step(&mut scheduler, Event::Wants(vec![root])),
         [Action::LookUp(root)]
@@ -246,6 +246,7 @@ fn on_demand_fetches_what_a_reader_asks_for_and_no_more() {
         blocks,
         more: false,
         lie: None,
+        over: true,
     };
     assert_eq!(
         step(&mut scheduler, Event::Answer(answer)),
@@ -277,7 +278,7 @@ fn what_a_reader_waits_for_comes_first() {
     let mut scheduler = Scheduler::new(task(&dag, Mode::Whole));
     step(&mut scheduler, Event::Tick);
     step(&mut scheduler, Event::Absent(root));
-    let asked = step(&mut scheduler, Event::Appeared(7));
+    let asked = step(&mut scheduler, appeared(7));
     let Some(Action::Manifest { request, .. }) = asked.first() else {
         panic!("{asked:?}")
     };
@@ -293,6 +294,7 @@ fn what_a_reader_waits_for_comes_first() {
         blocks,
         more: false,
         lie: None,
+        over: true,
     };
     let asked = step(&mut scheduler, Event::Answer(answer));
     let Some(Action::Get { leaves, .. }) = asked.first() else {
@@ -308,7 +310,7 @@ fn a_leaf_with_links_is_a_lie_of_whoever_called_it_one() {
     let mut scheduler = Scheduler::new(task(&dag, Mode::Whole));
     step(&mut scheduler, Event::Tick);
     step(&mut scheduler, Event::Absent(root));
-    let asked = step(&mut scheduler, Event::Appeared(7));
+    let asked = step(&mut scheduler, appeared(7));
     let Some(Action::Manifest { request, .. }) = asked.first() else {
         panic!("{asked:?}")
     };
@@ -323,6 +325,7 @@ fn a_leaf_with_links_is_a_lie_of_whoever_called_it_one() {
         blocks,
         more: false,
         lie: None,
+        over: true,
     };
     let asked = step(&mut scheduler, Event::Answer(answer));
     let Some(Action::Get {
@@ -338,6 +341,7 @@ fn a_leaf_with_links_is_a_lie_of_whoever_called_it_one() {
         blocks,
         more: false,
         lie: None,
+        over: true,
     };
     let acted = step(&mut scheduler, Event::Answer(answer));
     let lied = Reason::Lied(format!("it called `{}` a leaf, which has links", leaves[0]));
@@ -357,7 +361,7 @@ fn a_busy_peer_is_left_alone_until_its_time() {
     let mut scheduler = Scheduler::new(task(&dag, Mode::Whole));
     step(&mut scheduler, Event::Tick);
     step(&mut scheduler, Event::Absent(root));
-    let asked = step(&mut scheduler, Event::Appeared(7));
+    let asked = step(&mut scheduler, appeared(7));
     let Some(Action::Manifest { request, .. }) = asked.first() else {
         panic!("{asked:?}")
     };
@@ -441,6 +445,7 @@ fn settle(
             blocks,
             more: true,
             lie: None,
+            over: true,
         };
         todo.extend(step(scheduler, Event::Answer(answer)));
     }
@@ -454,7 +459,7 @@ fn on_demand_forgets_what_it_has_no_room_for_and_still_finds_it() {
     let mut task = task(&dag, Mode::OnDemand);
     task.limits.known_blocks = 150;
     let mut scheduler = Scheduler::new(task);
-    step(&mut scheduler, Event::Appeared(7));
+    step(&mut scheduler, appeared(7));
     let mut here = HashSet::new();
     let mut want = |scheduler: &mut Scheduler<u32>, cids: Vec<store::Cid>| {
         let missing: Vec<_> = cids.into_iter().filter(|cid| !here.contains(cid)).collect();

@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 
 use super::driver::Note;
 use crate::exchange::outbound::Outbound;
-use crate::exchange::scheduler::Event;
+use crate::exchange::scheduler::{Event, Standing};
 
 /// Connected peers that are asked without being known to have anything.
 const CONNECTED: usize = 16;
@@ -24,7 +24,9 @@ pub(super) async fn search(
 ) {
     // Who does not listen any more has ended the session.
     let tell = async |peer: PeerId| {
-        let _ = notes.send(Note::Event(Event::Appeared(peer))).await;
+        let standing = Standing::default();
+        let appeared = Event::Appeared { peer, standing };
+        let _ = notes.send(Note::Event(appeared)).await;
     };
     let given = join_all(addresses.into_iter().map(|address| {
         let connecting = outbound.connect(address.clone());

@@ -19,7 +19,7 @@ use super::{Mode, Phase, SessionProgress};
 use crate::exchange::landing::Landing;
 use crate::exchange::outbound::Outbound;
 use crate::exchange::scheduler::{
-    Action, Answer, Event, Failure, Outcome, Reason, RequestId, Scheduler, Task, Time,
+    Action, Answer, Event, Failure, Outcome, Reason, RequestId, Scheduler, Standing, Task, Time,
 };
 use crate::network::{NetworkEvent, RequestError};
 
@@ -160,7 +160,10 @@ impl Driver {
                 () = shared.wants_changed.notified() => Some(Event::Wants(shared.wants())),
                 event = events.recv() => match event {
                     // A lost connection shows by its requests; the next one is dialed again.
-                    Ok(NetworkEvent::Connected(peer)) if self.searching => Some(Event::Appeared(peer)),
+                    Ok(NetworkEvent::Connected(peer)) if self.searching => Some(Event::Appeared {
+                        peer,
+                        standing: Standing::default(),
+                    }),
                     Ok(_) | Err(broadcast::error::RecvError::Lagged(_)) => None,
                     // The node is shutting down.
                     Err(broadcast::error::RecvError::Closed) => return End::Cancelled,
@@ -218,6 +221,7 @@ impl Driver {
                     blocks,
                     more: false,
                     lie: None,
+                    over: true,
                 };
                 return Some(Event::Answer(answer));
             }
@@ -238,7 +242,11 @@ impl Driver {
         // The queue has room for all requests; it is closed only when the intake has failed, which
         // says so by itself.
         let _ = self.jobs.try_send(Job { request, claims });
-        Some(Event::Received { request, bytes })
+        Some(Event::Received {
+            request,
+            bytes,
+            over: true,
+        })
     }
 
     fn step(&mut self, event: Event<PeerId>) -> Option<End> {
@@ -267,6 +275,7 @@ impl Driver {
                     extents,
                     leaves,
                     max_bytes,
+                    ..
                 } => {
                     let message = Request::Get {
                         root: self.task.root,
@@ -276,6 +285,8 @@ impl Driver {
                     };
                     self.ask(request, peer, leaves, false, message);
                 }
+                // Not asked for yet.
+                Action::Have { .. } | Action::AskPeers { .. } | Action::Cancel { .. } => {}
                 Action::Drop { peer, reason } => self.drop_peer(peer, &reason),
                 Action::Finished => end = Some(End::Finished),
                 Action::Fail(defeat) => end = Some(End::Defeat(defeat)),

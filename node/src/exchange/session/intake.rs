@@ -134,6 +134,7 @@ impl Intake {
                 blocks: outcomes,
                 more,
                 lie,
+                over: true,
             }));
         }
         // Nobody follows a download into a file.
