@@ -8,6 +8,10 @@
 
 mod head_start;
 mod security;
+#[cfg(test)]
+mod tests;
+mod tls;
+mod yamux;
 
 use std::time::Duration;
 
@@ -15,10 +19,12 @@ use libp2p::core::muxing::StreamMuxerBox;
 use libp2p::core::transport::{Boxed, MemoryTransport};
 use libp2p::core::upgrade::Version;
 use libp2p::identity::Keypair;
-use libp2p::{PeerId, Transport, dns, noise, quic, tcp, tls, yamux};
+use libp2p::tls::certificate::GenError;
+use libp2p::{PeerId, Transport, dns, noise, quic, tcp};
 
 use self::head_start::HeadStart;
 use self::security::Security;
+use self::yamux::Yamux;
 
 /// A connection that is not ready (secured and multiplexed) after this long is given up: libp2p's own
 /// builder allows as much.
@@ -27,6 +33,10 @@ const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// TCP carries bulk at twice the rate of QUIC for the same CPU time; QUIC wins only where TCP does
 /// not come through. Both are dialed, TCP this much earlier (RFC 8305 proposes 250 ms).
 const TCP_HEAD_START: Duration = Duration::from_millis(250);
+
+/// The variable by which libp2p's QUIC is told to write down its secrets. TLS over TCP is ours and knows no
+/// such thing.
+const KEY_LOG: &str = "SSLKEYLOGFILE";
 
 /// What the nodes of a network talk over.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -48,7 +58,7 @@ pub(crate) type Authenticated = Boxed<(PeerId, StreamMuxerBox)>;
 pub enum TransportError {
     /// TLS refused our key.
     #[error("cannot make the TLS certificate of this node: {0}")]
-    Tls(#[from] tls::certificate::GenError),
+    Tls(#[from] GenError),
     /// Noise refused our key.
     #[error("cannot make the Noise key of this node: {0}")]
     Noise(#[from] noise::Error),
@@ -57,14 +67,21 @@ pub enum TransportError {
 /// Builds the transport of a node with this key.
 pub(crate) fn build(kind: TransportKind, key: &Keypair) -> Result<Authenticated, TransportError> {
     match kind {
-        TransportKind::Sockets => match dns::tokio::Transport::system(sockets(key)?) {
-            Ok(transport) => Ok(transport.boxed()),
-            Err(error) => {
-                tracing::warn!(%error, "no name resolution: addresses with names cannot be dialed");
-                sockets(key)
-            }
-        },
+        TransportKind::Sockets => named(key),
         TransportKind::Memory => memory(key),
+    }
+}
+
+fn named(key: &Keypair) -> Result<Authenticated, TransportError> {
+    if std::env::var_os(KEY_LOG).is_some() {
+        tracing::warn!("{KEY_LOG} is set: the secrets of QUIC connections are written there");
+    }
+    match dns::tokio::Transport::system(sockets(key)?) {
+        Ok(transport) => Ok(transport.boxed()),
+        Err(error) => {
+            tracing::warn!(%error, "no name resolution: addresses with names cannot be dialed");
+            sockets(key)
+        }
     }
 }
 
@@ -81,7 +98,7 @@ fn tcp(key: &Keypair) -> Result<Authenticated, TransportError> {
         // Lazy: saves one round trip of negotiation for each layer.
         .upgrade(Version::V1Lazy)
         .authenticate(Security::new(key)?)
-        .multiplex(yamux::Config::default())
+        .multiplex(Yamux)
         .timeout(HANDSHAKE_TIMEOUT);
     Ok(authenticated(transport.boxed()))
 }
@@ -97,7 +114,7 @@ fn memory(key: &Keypair) -> Result<Authenticated, TransportError> {
     let transport = MemoryTransport::new()
         .upgrade(Version::V1Lazy)
         .authenticate(noise::Config::new(key)?)
-        .multiplex(yamux::Config::default())
+        .multiplex(Yamux)
         .timeout(HANDSHAKE_TIMEOUT);
     Ok(authenticated(transport.boxed()))
 }

@@ -7,11 +7,13 @@ use std::error::Error;
 
 use futures::future::{BoxFuture, Either};
 use futures::{AsyncRead, AsyncWrite, FutureExt, TryFutureExt};
+use futures_rustls::TlsStream;
 use libp2p::core::upgrade::{InboundConnectionUpgrade, OutboundConnectionUpgrade, UpgradeInfo};
 use libp2p::identity::Keypair;
-use libp2p::{PeerId, noise, tls};
+use libp2p::{PeerId, noise};
 
 use super::TransportError;
+use super::tls::Tls;
 
 /// What TLS calls itself in libp2p; Noise is `/noise`.
 const TLS: &str = "/tls/1.0.0";
@@ -19,12 +21,12 @@ const TLS: &str = "/tls/1.0.0";
 /// The pair, for one key.
 #[derive(Clone)]
 pub(super) struct Security {
-    tls: tls::Config,
+    tls: Tls,
     noise: noise::Config,
 }
 
 /// A stream that one of them has secured.
-type Secured<C> = Either<tls::TlsStream<C>, noise::Output<C>>;
+type Secured<C> = Either<TlsStream<C>, noise::Output<C>>;
 
 /// What a handshake comes to.
 type Outcome<C> = Result<(PeerId, Secured<C>), SecurityError>;
@@ -43,7 +45,7 @@ impl SecurityError {
 impl Security {
     pub(super) fn new(key: &Keypair) -> Result<Self, TransportError> {
         Ok(Self {
-            tls: tls::Config::new(key)?,
+            tls: Tls::new(key)?,
             noise: noise::Config::new(key)?,
         })
     }
@@ -69,10 +71,7 @@ where
 
     fn upgrade_inbound(self, socket: C, info: &'static str) -> Self::Future {
         if info == TLS {
-            let upgrade = self
-                .tls
-                .upgrade_inbound(socket, info)
-                .map_err(SecurityError::from);
+            let upgrade = self.tls.accept(socket).map_err(SecurityError::from);
             upgrade
                 .map_ok(|(peer, stream)| (peer, Either::Left(stream)))
                 .boxed()
@@ -98,10 +97,7 @@ where
 
     fn upgrade_outbound(self, socket: C, info: &'static str) -> Self::Future {
         if info == TLS {
-            let upgrade = self
-                .tls
-                .upgrade_outbound(socket, info)
-                .map_err(SecurityError::from);
+            let upgrade = self.tls.connect(socket).map_err(SecurityError::from);
             upgrade
                 .map_ok(|(peer, stream)| (peer, Either::Left(stream)))
                 .boxed()
