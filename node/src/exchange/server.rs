@@ -6,6 +6,8 @@
 //! hashes them anyway.
 
 pub(super) mod answer;
+#[allow(dead_code, reason = "the server takes it up next")]
+pub(in crate::exchange) mod queues;
 #[cfg(test)]
 mod tests;
 

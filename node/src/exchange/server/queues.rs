@@ -1,0 +1,585 @@
+//! [`Queues`]: who is served next, how much at once, and who is told to come back. Pure: the clock and
+//! the seed are arguments, so that the simulator runs the same rules as the node.
+//!
+//! What was asked for waits in its asker's own queue and is read in pieces of about [`PIECE`] bytes.
+//! Askers take turns by deficit round robin over bytes ([`turns`]); where uploads are a reward, they
+//! hold slots ([`slots`]). What was read waits in its asker's pipe, which is as long as half a second
+//! of what it takes: a slow reader holds little, and nobody waits behind it.
+
+mod asker;
+mod pipe;
+mod slots;
+mod turns;
+
+#[cfg(test)]
+mod fairness;
+#[cfg(test)]
+mod model;
+#[cfg(test)]
+mod rig;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, HashMap};
+use std::time::Duration;
+
+use store::wire::Urgency;
+
+use self::asker::{Asker, FIRST_LEAF, Request};
+use self::pipe::Meter;
+use self::slots::{Admission, Slots};
+use self::turns::Turns;
+use crate::exchange::scheduler::Time;
+
+/// Leaves in one piece: what is read at once is verified, written and cancelled at once.
+const PIECE_LEAVES: u32 = 16;
+/// How often the queues look at their askers for those that take nothing, and for slots.
+const LOOK: Duration = Duration::from_secs(1);
+/// A request that was cut short by a bound may come back after this long, at the soonest and the latest.
+const SOONEST: Duration = Duration::from_millis(50);
+const LATEST: Duration = Duration::from_secs(10);
+/// Bytes per second that are taken for true before anything was measured, for the words of a Busy.
+const FIRST_RATE: u64 = 10 << 20;
+
+/// A request under way, by the number that the caller gave it. Numbers are not used twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(in crate::exchange) struct Ticket(pub(in crate::exchange) u64);
+
+/// What the queues hold at most.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::exchange) struct Bounds {
+    /// Reads under way. RocksDB reads cold blobs at twice the speed with four threads as with one, and
+    /// no faster with more.
+    pub(in crate::exchange) reads: usize,
+    /// Bytes read and not yet written, for one asker: enough that a fast connection never runs dry
+    /// between two reads.
+    pub(in crate::exchange) pipe: u64,
+    /// The same, for all askers.
+    pub(in crate::exchange) memory: u64,
+    /// Requests of one asker.
+    pub(in crate::exchange) requests: usize,
+    /// Leaves that these ask for: twice what the largest request may name.
+    pub(in crate::exchange) leaves: u64,
+    /// Bytes that these come to, as far as can be told: twice an asker's largest window.
+    pub(in crate::exchange) bytes: u64,
+    /// Bytes that these requests themselves take in memory.
+    pub(in crate::exchange) weight: u64,
+    /// Askers.
+    pub(in crate::exchange) askers: usize,
+    /// Bytes that the requests of all take in memory.
+    pub(in crate::exchange) weight_of_all: u64,
+    /// Upload slots; `None`: everybody is served.
+    pub(in crate::exchange) slots: Option<usize>,
+}
+
+impl Default for Bounds {
+    fn default() -> Self {
+        Self {
+            reads: 4,
+            pipe: 2 << 20,
+            memory: 64 << 20,
+            requests: 128,
+            leaves: 8192,
+            bytes: 64 << 20,
+            weight: 1 << 20,
+            // More than there are connections, by default.
+            askers: 1024,
+            weight_of_all: 32 << 20,
+            slots: None,
+        }
+    }
+}
+
+/// A request, as the queues see it.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::exchange) struct Order {
+    pub(in crate::exchange) ticket: Ticket,
+    pub(in crate::exchange) urgency: Urgency,
+    /// Leaves that it names; at least 1.
+    pub(in crate::exchange) leaves: u32,
+    /// The most bytes that may come.
+    pub(in crate::exchange) bytes: u64,
+    /// Bytes that the request takes in memory.
+    pub(in crate::exchange) weight: u64,
+    /// Whether it must be read at once, for an answer that is one message.
+    pub(in crate::exchange) whole: bool,
+}
+
+/// What has happened.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::exchange) enum Event<P> {
+    /// Somebody asks.
+    Asked { asker: P, order: Order },
+    /// It no longer wants the leaves from this one on.
+    Cancel { ticket: Ticket, from: u32 },
+    /// Nobody waits for the answer any more.
+    Forget { ticket: Ticket },
+    /// The read of a ticket is done: so many leaves are settled, of so many bytes.
+    Read {
+        ticket: Ticket,
+        leaves: u32,
+        bytes: u64,
+    },
+    /// The read of a ticket failed, and the asker has been told.
+    Failed { ticket: Ticket },
+    /// The asker's connection has taken so many bytes of what was read.
+    Written { asker: P, bytes: u64 },
+    /// So many bytes of what was read were thrown away.
+    Freed { asker: P, bytes: u64 },
+    /// A peer gave us so many good bytes.
+    Gave { peer: P, bytes: u64 },
+    /// An asker has gone: nothing is wanted, and nothing is held.
+    Gone(P),
+    /// Time has passed.
+    Tick,
+}
+
+/// What is to be done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::exchange) enum Action<P> {
+    /// Read leaves of a ticket: `count` from `from` on, not beyond `max_bytes`, but the first in any
+    /// case. To be followed by [`Event::Read`] or [`Event::Failed`].
+    Read {
+        asker: P,
+        ticket: Ticket,
+        from: u32,
+        count: u32,
+        max_bytes: u64,
+    },
+    /// The ticket is over; the asker may come back for the rest.
+    Busy {
+        asker: P,
+        ticket: Ticket,
+        retry: Duration,
+    },
+    /// The ticket is over; its leaves from this one on are not answered.
+    Cut { asker: P, ticket: Ticket, from: u32 },
+    /// The asker takes nothing: close its streams. To be followed by [`Event::Gone`].
+    Close { asker: P },
+}
+
+/// A read that was begun.
+#[derive(Debug)]
+struct UnderWay<P> {
+    /// `None`: it has gone.
+    asker: Option<P>,
+    charge: u64,
+}
+
+/// The queues of all askers. See the module's documentation.
+#[derive(Debug)]
+pub(in crate::exchange) struct Queues<P> {
+    bounds: Bounds,
+    askers: BTreeMap<P, Asker>,
+    requests: HashMap<Ticket, Request<P>>,
+    reading: HashMap<Ticket, UnderWay<P>>,
+    turns: Turns<P>,
+    slots: Slots<P>,
+    /// Bytes read, or being read, and not yet written.
+    held: u64,
+    weight: u64,
+    /// Leaves of all requests that are not read.
+    leaves: u64,
+    meter: Meter,
+    look: Time,
+    /// Somebody waited for memory that others held, since the last look.
+    is_short: bool,
+}
+
+impl<P: Copy + Ord> Queues<P> {
+    pub(in crate::exchange) fn new(bounds: Bounds, seed: u64) -> Self {
+        Self {
+            askers: BTreeMap::new(),
+            requests: HashMap::new(),
+            reading: HashMap::new(),
+            turns: Turns::default(),
+            slots: Slots::new(bounds.slots, bounds.askers, seed),
+            held: 0,
+            weight: 0,
+            leaves: 0,
+            meter: Meter::default(),
+            look: Time::ZERO,
+            is_short: false,
+            bounds,
+        }
+    }
+
+    /// Goes on. `now` never goes back. See [`Queues::next_look`] for when to come back without an event.
+    pub(in crate::exchange) fn step(&mut self, now: Time, event: Event<P>) -> Vec<Action<P>> {
+        let mut actions = Vec::new();
+        match event {
+            Event::Asked { asker, order } => self.admit(now, asker, order, &mut actions),
+            Event::Cancel { ticket, from } => self.cancel(now, ticket, from, &mut actions),
+            Event::Forget { ticket } => self.end(now, ticket),
+            Event::Read {
+                ticket,
+                leaves,
+                bytes,
+            } => self.read(now, ticket, leaves, bytes, &mut actions),
+            Event::Failed { ticket } => {
+                self.land(now, ticket, 0);
+                self.end(now, ticket);
+            }
+            Event::Written { asker, bytes } => self.freed(now, asker, bytes, true),
+            Event::Freed { asker, bytes } => self.freed(now, asker, bytes, false),
+            Event::Gave { peer, bytes } => self.slots.gave(peer, bytes),
+            Event::Gone(asker) => self.gone(asker),
+            Event::Tick => {}
+        }
+        if now >= self.look {
+            self.look(now, &mut actions);
+        }
+        self.begin_reads(now, &mut actions);
+        actions
+    }
+
+    /// When to call [`Queues::step`] with [`Event::Tick`], if nothing happens before. `None`: nothing
+    /// is due.
+    pub(in crate::exchange) fn next_look(&self) -> Option<Time> {
+        let is_idle = self.askers.is_empty() && self.slots.is_idle();
+        (!is_idle).then_some(self.look)
+    }
+
+    /// Bytes read, or being read, and not yet written.
+    #[cfg(test)]
+    pub(in crate::exchange) const fn held(&self) -> u64 {
+        self.held
+    }
+
+    /// Requests that are not over.
+    #[cfg(test)]
+    pub(in crate::exchange) fn outstanding(&self) -> usize {
+        self.requests.len()
+    }
+
+    fn admit(&mut self, now: Time, asker: P, order: Order, actions: &mut Vec<Action<P>>) {
+        let ticket = order.ticket;
+        if order.leaves == 0 || self.requests.contains_key(&ticket) {
+            return;
+        }
+        let crumb = match self.slots.admit(now, asker) {
+            Admission::Yes => false,
+            Admission::Crumb => true,
+            Admission::Choked(retry) => {
+                actions.push(Action::Busy {
+                    asker,
+                    ticket,
+                    retry,
+                });
+                return;
+            }
+        };
+        if let Some(retry) = self.too_much(asker, order) {
+            actions.push(Action::Busy {
+                asker,
+                ticket,
+                retry,
+            });
+            return;
+        }
+        let one = self.askers.entry(asker).or_insert_with(|| Asker::new(now));
+        one.push(order);
+        self.leaves += u64::from(order.leaves);
+        self.weight += order.weight;
+        self.requests
+            .insert(ticket, Request::new(asker, order, crumb));
+        self.enlist(asker);
+    }
+
+    /// When to come back, if a request is more than may wait.
+    fn too_much(&self, asker: P, order: Order) -> Option<Duration> {
+        let of_all = self.weight + order.weight > self.bounds.weight_of_all;
+        let all = || self.wait_for(self.leaves * FIRST_LEAF, &self.meter);
+        let Some(one) = self.askers.get(&asker) else {
+            let is_full = of_all || self.askers.len() >= self.bounds.askers;
+            return is_full.then(all);
+        };
+        if of_all {
+            return Some(all());
+        }
+        let bounds = &self.bounds;
+        let bytes = one.expected() + one.expected_of(&order);
+        let is_full = one.requests() >= bounds.requests
+            || one.leaves() + u64::from(order.leaves) > bounds.leaves
+            || one.weight() + order.weight > bounds.weight
+            // Who has nothing queued may ask for one thing of any size.
+            || (one.requests() > 0 && bytes > bounds.bytes);
+        is_full.then(|| self.wait_for(one.expected() / 2, one.pipe.meter()))
+    }
+
+    /// How long so many bytes take at that rate, within reason.
+    fn wait_for(&self, bytes: u64, meter: &Meter) -> Duration {
+        let rate = meter.rate().or_else(|| self.meter.rate());
+        let rate = rate.unwrap_or(FIRST_RATE).max(1);
+        let millis = bytes.saturating_mul(1000) / rate;
+        Duration::from_millis(millis).clamp(SOONEST, LATEST)
+    }
+
+    fn cancel(&mut self, now: Time, ticket: Ticket, from: u32, actions: &mut Vec<Action<P>>) {
+        let Some(request) = self.requests.get_mut(&ticket) else {
+            return;
+        };
+        let asker = request.asker;
+        let dropped = request.cut(from);
+        let is_over = request.is_over() && !self.reading.contains_key(&ticket);
+        let (next, total) = (request.next(), request.total());
+        self.unqueue(asker, dropped);
+        if is_over {
+            self.end(now, ticket);
+            if next < total {
+                actions.push(Action::Cut {
+                    asker,
+                    ticket,
+                    from: next,
+                });
+            }
+        }
+    }
+
+    /// So many leaves will not be read.
+    fn unqueue(&mut self, asker: P, leaves: u32) {
+        self.leaves -= u64::from(leaves);
+        if let Some(one) = self.askers.get_mut(&asker) {
+            one.unqueue(leaves);
+        }
+    }
+
+    fn read(
+        &mut self,
+        now: Time,
+        ticket: Ticket,
+        leaves: u32,
+        bytes: u64,
+        actions: &mut Vec<Action<P>>,
+    ) {
+        let Some(request) = self.requests.get_mut(&ticket) else {
+            self.land(now, ticket, 0);
+            return;
+        };
+        let asker = request.asker;
+        // A read that settles nothing would be begun again and again.
+        let queued = request.advance(leaves.max(1), bytes);
+        let (over, crumb) = (request.is_over(), request.is_crumb());
+        let (next, total) = (request.next(), request.total());
+        self.land(now, ticket, bytes);
+        self.unqueue(asker, queued);
+        if let Some(one) = self.askers.get_mut(&asker) {
+            one.measured(leaves, bytes);
+        }
+        self.slots.served(now, asker, bytes);
+        if over || crumb {
+            self.end(now, ticket);
+            if next < total {
+                actions.push(if crumb && !over {
+                    let retry = self.slots.next_round(now);
+                    Action::Busy {
+                        asker,
+                        ticket,
+                        retry,
+                    }
+                } else {
+                    Action::Cut {
+                        asker,
+                        ticket,
+                        from: next,
+                    }
+                });
+            }
+        }
+        self.enlist(asker);
+    }
+
+    /// A read is no longer under way; `bytes` of it wait to be written.
+    fn land(&mut self, now: Time, ticket: Ticket, bytes: u64) {
+        let Some(read) = self.reading.remove(&ticket) else {
+            return;
+        };
+        self.held -= read.charge;
+        if let Some(one) = read.asker.and_then(|asker| self.askers.get_mut(&asker)) {
+            one.pipe.landed(now, read.charge, bytes);
+            one.refund(read.charge, bytes);
+            self.held += bytes;
+            if bytes > 0 {
+                self.meter.begin(now);
+            }
+        }
+    }
+
+    fn freed(&mut self, now: Time, asker: P, bytes: u64, taken: bool) {
+        let Some(one) = self.askers.get_mut(&asker) else {
+            return;
+        };
+        let bytes = one.pipe.freed(now, bytes, taken);
+        self.held -= bytes;
+        if taken {
+            self.meter.took(now, bytes, self.held == 0);
+        }
+        self.enlist(asker);
+    }
+
+    /// Forgets a request, without a word to its asker.
+    fn end(&mut self, now: Time, ticket: Ticket) {
+        let Some(request) = self.requests.remove(&ticket) else {
+            return;
+        };
+        self.weight -= request.weight();
+        self.leaves -= u64::from(request.unread());
+        if let Some(one) = self.askers.get_mut(&request.asker) {
+            one.remove(now, ticket, &request);
+        }
+    }
+
+    fn gone(&mut self, asker: P) {
+        let Some(one) = self.askers.remove(&asker) else {
+            self.slots.gone(&asker);
+            return;
+        };
+        for ticket in one.tickets() {
+            if let Some(request) = self.requests.remove(&ticket) {
+                self.weight -= request.weight();
+                self.leaves -= u64::from(request.unread());
+            }
+        }
+        // What is being read still takes memory until it is done.
+        for read in self.reading.values_mut() {
+            read.asker = read.asker.filter(|reader| *reader != asker);
+        }
+        self.held -= one.pipe.unwritten();
+        self.turns.left(&asker);
+        self.slots.gone(&asker);
+    }
+
+    /// Puts an asker into the round, if there is something to be read for it and room for it.
+    fn enlist(&mut self, asker: P) {
+        let Some(one) = self.askers.get(&asker) else {
+            return;
+        };
+        let reading = &self.reading;
+        let waits = one.front(|ticket| reading.contains_key(ticket)).is_some();
+        if waits && one.pipe.has_room(self.bounds.pipe) {
+            let goes_on = one.deficit() > 0;
+            self.turns.enlist(asker, one.is_new(), goes_on);
+        }
+    }
+
+    fn begin_reads(&mut self, now: Time, actions: &mut Vec<Action<P>>) {
+        while self.reading.len() < self.bounds.reads {
+            let Some(asker) = self.turns.next() else {
+                return;
+            };
+            let Some(one) = self.askers.get_mut(&asker) else {
+                continue;
+            };
+            // It may have changed since it was enlisted.
+            if !one.pipe.has_room(self.bounds.pipe) {
+                continue;
+            }
+            let reading = &self.reading;
+            let Some(ticket) = one.front(|ticket| reading.contains_key(ticket)) else {
+                continue;
+            };
+            if !one.turn() {
+                // Its debt is more than a turn is worth: the next one's turn.
+                self.turns.enlist(asker, false, false);
+                continue;
+            }
+            let Some(request) = self.requests.get_mut(&ticket) else {
+                continue;
+            };
+            let piece = one.piece(request, self.bounds.pipe);
+            if self.held > 0 && self.held + piece.expected > self.bounds.memory {
+                // It keeps its turn until others have taken what they were given.
+                self.turns.enlist(asker, one.is_new(), true);
+                self.is_short = true;
+                return;
+            }
+            one.charge(now, piece.expected);
+            self.held += piece.expected;
+            let charge = piece.expected;
+            let asker_of = Some(asker);
+            self.reading.insert(
+                ticket,
+                UnderWay {
+                    asker: asker_of,
+                    charge,
+                },
+            );
+            actions.push(Action::Read {
+                asker,
+                ticket,
+                from: request.next(),
+                count: piece.count,
+                max_bytes: piece.max_bytes,
+            });
+            self.enlist(asker);
+        }
+    }
+
+    /// What is done once a second: slots, and those that take nothing.
+    fn look(&mut self, now: Time, actions: &mut Vec<Action<P>>) {
+        self.look = now + LOOK;
+        let interested = self.askers.keys().copied();
+        for asker in self.slots.round(now, interested) {
+            self.choke(now, asker, actions);
+        }
+        for (asker, one) in &mut self.askers {
+            if one.pipe.is_stuck(now) {
+                actions.push(Action::Close { asker: *asker });
+            }
+        }
+        if std::mem::take(&mut self.is_short) {
+            self.make_room(now, actions);
+        }
+        for one in self.askers.values_mut() {
+            one.pipe.looked_at(now);
+        }
+        self.askers.retain(|asker, one| {
+            let forgotten = one.is_forgotten(now);
+            if forgotten {
+                self.turns.left(asker);
+            }
+            !forgotten
+        });
+    }
+
+    /// Others wait for memory: those that take longest to give theirs back have to go, until a quarter
+    /// of it is free.
+    fn make_room(&self, now: Time, actions: &mut Vec<Action<P>>) {
+        let drips = self.askers.iter().filter(|(_, one)| one.pipe.is_drip(now));
+        let mut drips: Vec<_> = drips
+            .map(|(asker, one)| (one.pipe.unwritten(), *asker))
+            .collect();
+        drips.sort_unstable_by(|a, b| b.cmp(a));
+        let mut freed = 0;
+        for (bytes, asker) in drips {
+            if freed >= self.bounds.memory / 4 {
+                return;
+            }
+            freed += bytes;
+            actions.push(Action::Close { asker });
+        }
+    }
+
+    /// An asker has lost its slot: what was not read is left to a later round.
+    fn choke(&mut self, now: Time, asker: P, actions: &mut Vec<Action<P>>) {
+        let Some(one) = self.askers.get(&asker) else {
+            return;
+        };
+        let retry = self.slots.next_round(now);
+        for ticket in one.tickets() {
+            if self.reading.contains_key(&ticket) {
+                // Its asker gets what is being read, and then the word.
+                if let Some(request) = self.requests.get_mut(&ticket) {
+                    request.make_crumb();
+                }
+                continue;
+            }
+            self.end(now, ticket);
+            actions.push(Action::Busy {
+                asker,
+                ticket,
+                retry,
+            });
+        }
+    }
+}
