@@ -9,13 +9,15 @@ use libp2p::identity::Keypair;
 use libp2p::request_response::{self, ProtocolSupport};
 use libp2p::swarm::NetworkBehaviour;
 use libp2p::swarm::behaviour::toggle::Toggle;
-use libp2p::{PeerId, identify, kad, mdns, memory_connection_limits, ping};
+use libp2p::{PeerId, Stream, identify, kad, mdns, memory_connection_limits, ping};
 use store::block::Block;
 use store::cid::{Codec, Version};
+use tokio::sync::mpsc;
 
 use crate::discovery::store::{PROVIDER_TTL, ProviderStore};
 use crate::exchange::codec::ChunkCodec;
 use crate::network::{NetworkConfig, NetworkError, NetworkName, Role};
+use crate::streams::Streams;
 
 /// A connection without streams is closed after this long. libp2p's 10 s would drop a peer between two
 /// requests; NATs forget a silent TCP connection after some minutes, but pings keep it alive.
@@ -59,6 +61,7 @@ pub(crate) struct Behaviour {
     pub(crate) gossip: Gossipsub,
     mdns: Toggle<mdns::tokio::Behaviour>,
     pub(crate) exchange: request_response::Behaviour<ChunkCodec>,
+    pub(crate) bulk: Streams,
 }
 
 /// Gossip that hears of our topics only, so that a peer cannot make us remember others.
@@ -70,6 +73,7 @@ impl Behaviour {
         config: &NetworkConfig,
         key: &Keypair,
         store: ProviderStore,
+        streams: mpsc::Sender<(PeerId, Stream)>,
     ) -> Result<Self, NetworkError> {
         let peer = key.public().to_peer_id();
         Ok(Self {
@@ -81,6 +85,7 @@ impl Behaviour {
             gossip: gossip(&config.network, key)?,
             mdns: multicast(config.mdns, peer).into(),
             exchange: exchange(&config.network),
+            bulk: Streams::new(config.network.bulk(), streams),
         })
     }
 }

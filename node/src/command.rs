@@ -7,6 +7,7 @@ use store::wire;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::network::{ConnectError, PeerInfo, ProviderRecord, ReplyChannel, RequestError};
+use crate::streams::StreamReply;
 
 /// One request of the handle, with where its answer goes. Who no longer waits has dropped the other
 /// end; every service checks that before it works on.
@@ -19,6 +20,10 @@ pub(crate) enum Command {
     Respond {
         channel: ReplyChannel,
         response: wire::Response,
+    },
+    OpenBulk {
+        peer: PeerId,
+        reply: StreamReply,
     },
     Providers {
         root: Cid,

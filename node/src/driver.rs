@@ -90,6 +90,7 @@ impl Driver {
             Command::Respond { channel, response } => {
                 self.requests.answer(swarm, channel, response);
             }
+            Command::OpenBulk { peer, reply } => swarm.behaviour_mut().bulk.open(peer, reply),
             Command::Providers { root, found } => self.discovery.find(swarm, &root, found),
             Command::Provide { root } => self.discovery.provide(swarm, &root),
             Command::StopProviding { root } => self.discovery.stop_providing(swarm, &root),
@@ -167,6 +168,7 @@ impl Driver {
             BehaviourEvent::Kademlia(event) => self.discovery.on_event(swarm, peers, event),
             BehaviourEvent::Gossip(event) => self.gossip.on_event(swarm, peers, event),
             BehaviourEvent::Exchange(event) => self.requests.on_event(swarm, peers, event),
+            BehaviourEvent::Bulk(never) => match never {},
         }
     }
 

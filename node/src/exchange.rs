@@ -4,6 +4,7 @@
 //! and stores what comes, and hands it to readers. What to ask of whom is decided by [`scheduler`],
 //! which knows no network; `server` answers others.
 
+mod bulk;
 pub mod codec;
 pub mod landing;
 mod outbound;
@@ -18,12 +19,11 @@ use std::sync::Arc;
 
 use store::Cid;
 use store::blockstore::Blockstore;
-use tokio::sync::mpsc;
 
 use self::outbound::Outbound;
 use self::scheduler::Limits;
 pub use self::session::{Mode, Session, SessionOptions, SessionProgress, SessionSource};
-use crate::network::{Inbound, Network};
+use crate::network::{Arrivals, Network};
 
 /// Below this much memory for downloads, everything is kept small.
 const LITTLE: u64 = 32 << 20;
@@ -63,18 +63,18 @@ pub struct Exchange {
 }
 
 impl Exchange {
-    /// Serves `inbound` from `store` until the network ends, and stands ready for downloads. Must be
+    /// Serves those who arrive from `store` until the network ends, and stands ready for downloads. Must be
     /// called within a tokio runtime.
     #[must_use]
     pub fn start(
         network: Network,
         store: Arc<dyn Blockstore>,
-        inbound: mpsc::Receiver<Inbound>,
+        arrivals: Arrivals,
         config: ExchangeConfig,
     ) -> Self {
-        tokio::spawn(server::serve(network.clone(), Arc::clone(&store), inbound));
+        tokio::spawn(server::serve(network.clone(), Arc::clone(&store), arrivals));
         Self {
-            outbound: Arc::new(network),
+            outbound: Arc::new(bulk::Asker::new(network)),
             store,
             config,
         }

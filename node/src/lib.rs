@@ -19,6 +19,7 @@ mod peers;
 mod requests;
 mod scrub;
 pub mod service;
+mod streams;
 pub mod transport;
 mod upkeep;
 mod writer;

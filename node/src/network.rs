@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use libp2p::identity::Keypair;
 use libp2p::request_response::ResponseChannel;
-use libp2p::{Multiaddr, PeerId};
+use libp2p::{Multiaddr, PeerId, Stream};
 use store::repo::Repo;
 use store::{Cid, wire};
 use tokio::sync::{broadcast, mpsc, oneshot};
@@ -23,6 +23,8 @@ pub use self::error::{ConnectError, NetworkError, RequestError};
 use crate::address;
 use crate::command::Command;
 use crate::driver::Driver;
+use crate::metrics::Metrics;
+use crate::streams::StreamError;
 
 /// Commands that wait for the driver at most. It takes one within microseconds; who finds the queue
 /// full waits.
@@ -46,6 +48,7 @@ pub struct Network {
     peer_id: PeerId,
     commands: mpsc::Sender<Command>,
     events: broadcast::Sender<NetworkEvent>,
+    metrics: Metrics,
 }
 
 /// A request of another peer, to be answered by [`Network::respond`].
@@ -57,6 +60,37 @@ pub struct Inbound {
     pub request: wire::Request,
     /// Where the answer goes. Dropping it cuts the peer's stream without an answer.
     pub reply: ReplyChannel,
+}
+
+/// Where what other peers want goes.
+#[derive(Clone, Debug)]
+pub struct Inlets {
+    /// Their requests; Busy is answered while it is full.
+    pub requests: mpsc::Sender<Inbound>,
+    /// The bulk streams that they open; reset while it is full.
+    pub streams: mpsc::Sender<(PeerId, Stream)>,
+}
+
+/// What other peers want, as it comes.
+#[derive(Debug)]
+pub struct Arrivals {
+    /// Their requests.
+    pub requests: mpsc::Receiver<Inbound>,
+    /// The bulk streams that they have opened.
+    pub streams: mpsc::Receiver<(PeerId, Stream)>,
+}
+
+/// Inlets with room for so many requests and streams that nobody has taken yet, and where they come
+/// out.
+#[must_use]
+pub fn inlets(requests: usize, streams: usize) -> (Inlets, Arrivals) {
+    let (to_requests, requests) = mpsc::channel(requests);
+    let (to_streams, streams) = mpsc::channel(streams);
+    let inlets = Inlets {
+        requests: to_requests,
+        streams: to_streams,
+    };
+    (inlets, Arrivals { requests, streams })
 }
 
 /// Where the answer to an [`Inbound`] goes.
@@ -122,7 +156,7 @@ pub struct PeerInfo {
 
 impl Network {
     /// Joins the swarm: listens, and looks for its peers from now on. `repo` remembers peers and provider
-    /// records; requests of other peers go to `inbound`, and are answered Busy while that is full.
+    /// records; what other peers want goes to `inlets`.
     ///
     /// # Errors
     /// If it cannot listen on one of the addresses, or the repo cannot be read.
@@ -130,18 +164,20 @@ impl Network {
         config: NetworkConfig,
         repo: Arc<Repo>,
         keypair: Keypair,
-        inbound: mpsc::Sender<Inbound>,
+        inlets: Inlets,
     ) -> Result<Self, NetworkError> {
         let (commands, queue) = mpsc::channel(COMMANDS);
         let (events, _) = broadcast::channel(EVENTS);
         let peer_id = keypair.public().to_peer_id();
-        let start = Driver::start(config, repo, keypair, queue, inbound, events.clone());
+        let metrics = config.metrics.clone();
+        let start = Driver::start(config, repo, keypair, queue, inlets, events.clone());
         let driver = Box::pin(start).await?;
         tokio::spawn(driver.run());
         Ok(Self {
             peer_id,
             commands,
             events,
+            metrics,
         })
     }
 
@@ -169,6 +205,24 @@ impl Network {
         })
         .await
         .unwrap_or(Err(RequestError::Stopped))
+    }
+
+    /// Opens a bulk stream to `peer`; dials it first, if needed, at the addresses that are known of it.
+    pub(crate) async fn open_bulk(&self, peer: PeerId) -> Result<Stream, StreamError> {
+        let stopped = || StreamError::Broken("the node has stopped".to_owned());
+        let open = || self.ask(|reply| Command::OpenBulk { peer, reply });
+        match open().await.ok_or_else(stopped)? {
+            Err(StreamError::NotConnected) => {}
+            opened => return opened,
+        }
+        let dialed = self.dial(peer, Vec::new()).await;
+        dialed.map_err(|error| StreamError::Broken(error.to_string()))?;
+        open().await.ok_or_else(stopped)?
+    }
+
+    /// What the swarm counts.
+    pub(crate) fn metrics(&self) -> &Metrics {
+        &self.metrics
     }
 
     /// Answers a request of another peer. Who is gone gets nothing, and that is no error.

@@ -19,7 +19,7 @@ use crate::discovery::store::ProviderStore;
 use crate::discovery::{self, Discovery};
 use crate::gossip::Gossip;
 use crate::listen::Listeners;
-use crate::network::{Inbound, NetworkConfig, NetworkError, NetworkEvent, Role};
+use crate::network::{Inlets, NetworkConfig, NetworkError, NetworkEvent, Role};
 use crate::peers::{self, Peers};
 use crate::requests::Requests;
 use crate::transport;
@@ -38,7 +38,7 @@ impl Driver {
         repo: Arc<Repo>,
         keypair: Keypair,
         commands: mpsc::Receiver<Command>,
-        inbound: mpsc::Sender<Inbound>,
+        inlets: Inlets,
         events: broadcast::Sender<NetworkEvent>,
     ) -> Result<Self, NetworkError> {
         let local = keypair.public().to_peer_id();
@@ -48,7 +48,7 @@ impl Driver {
         let store = ProviderStore::new(local, &memory.roots, memory.providers, writer.clone());
         let mut swarm = Swarm::new(
             transport::build(config.transport, &keypair)?,
-            Behaviour::new(&config, &keypair, store)?,
+            Behaviour::new(&config, &keypair, store, inlets.streams)?,
             local,
             swarm::Config::with_tokio_executor().with_idle_connection_timeout(IDLE_TIMEOUT),
         );
@@ -72,7 +72,7 @@ impl Driver {
             peers,
             discovery: Discovery::new(local, memory.roots, writer, metrics.clone()),
             gossip: Gossip::new(&network),
-            requests: Requests::new(inbound, metrics),
+            requests: Requests::new(inlets.requests, metrics),
             written,
         };
         driver.listen().await?;

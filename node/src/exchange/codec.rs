@@ -75,13 +75,19 @@ impl Codec for ChunkCodec {
 }
 
 /// A header's body: its length, then that many bytes, at most `limit`.
-async fn read_body(io: &mut (impl AsyncRead + Unpin + Send), limit: usize) -> io::Result<Bytes> {
+pub(super) async fn read_body(
+    io: &mut (impl AsyncRead + Unpin + Send),
+    limit: usize,
+) -> io::Result<Bytes> {
     let mut prefix = [0; LENGTH_SIZE];
     io.read_exact(&mut prefix).await?;
     read_exactly(io, body_length(prefix, limit).map_err(invalid)?).await
 }
 
-async fn read_exactly(io: &mut (impl AsyncRead + Unpin + Send), size: usize) -> io::Result<Bytes> {
+pub(super) async fn read_exactly(
+    io: &mut (impl AsyncRead + Unpin + Send),
+    size: usize,
+) -> io::Result<Bytes> {
     let mut buffer = vec![0; size];
     io.read_exact(&mut buffer).await?;
     Ok(buffer.into())

@@ -7,7 +7,8 @@ use store::Cid;
 use store::wire::{Request, Response};
 use tokio::sync::{broadcast, mpsc};
 
-use crate::network::{ConnectError, Network, NetworkEvent, ProviderRecord, RequestError};
+use super::bulk::{Asker, Parts};
+use crate::network::{ConnectError, NetworkEvent, ProviderRecord, RequestError};
 
 /// The way to other peers.
 pub(crate) trait Outbound: Send + Sync + 'static {
@@ -17,6 +18,9 @@ pub(crate) trait Outbound: Send + Sync + 'static {
         peer: PeerId,
         request: Request,
     ) -> BoxFuture<'static, Result<Response, RequestError>>;
+
+    /// Asks a peer for leaves, which come in parts. Must be called within a tokio runtime.
+    fn get(&self, peer: PeerId, request: Request) -> Parts;
 
     /// Connects to whoever is at an address.
     fn connect(&self, address: Multiaddr) -> BoxFuture<'static, Result<PeerId, ConnectError>>;
@@ -31,28 +35,32 @@ pub(crate) trait Outbound: Send + Sync + 'static {
     fn events(&self) -> broadcast::Receiver<NetworkEvent>;
 }
 
-impl Outbound for Network {
+impl Outbound for Asker {
     fn request(
         &self,
         peer: PeerId,
         request: Request,
     ) -> BoxFuture<'static, Result<Response, RequestError>> {
-        let network = self.clone();
+        let network = self.network().clone();
         Box::pin(async move { network.request(peer, request).await })
     }
 
+    fn get(&self, peer: PeerId, request: Request) -> Parts {
+        Asker::get(self, peer, request)
+    }
+
     fn connect(&self, address: Multiaddr) -> BoxFuture<'static, Result<PeerId, ConnectError>> {
-        let network = self.clone();
+        let network = self.network().clone();
         Box::pin(async move { network.connect(address).await })
     }
 
     fn providers(&self, root: Cid) -> BoxFuture<'static, mpsc::Receiver<ProviderRecord>> {
-        let network = self.clone();
+        let network = self.network().clone();
         Box::pin(async move { network.providers(root).await })
     }
 
     fn connected(&self) -> BoxFuture<'static, Vec<PeerId>> {
-        let network = self.clone();
+        let network = self.network().clone();
         Box::pin(async move {
             let peers = network.peers().await.into_iter();
             peers
@@ -63,6 +71,6 @@ impl Outbound for Network {
     }
 
     fn events(&self) -> broadcast::Receiver<NetworkEvent> {
-        Network::events(self)
+        self.network().events()
     }
 }

@@ -8,6 +8,7 @@
 pub(super) mod answer;
 #[allow(dead_code, reason = "the server takes it up next")]
 pub(in crate::exchange) mod queues;
+mod stream;
 #[cfg(test)]
 mod tests;
 
@@ -17,10 +18,10 @@ use std::sync::Arc;
 use libp2p::PeerId;
 use store::blockstore::Blockstore;
 use store::wire::{Refusal, Request, Response};
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
-use crate::network::{Inbound, Network};
+use crate::network::{Arrivals, Inbound, Network};
 
 /// Answers that are made at the same time. RocksDB reads cold blobs at twice the speed with four
 /// threads as with one, and no faster with more.
@@ -33,13 +34,18 @@ const OUTSTANDING_PER_PEER: usize = 16;
 /// When to ask again: about as long as [`OUTSTANDING_PER_PEER`] requests take.
 const RETRY_MS: u32 = 200;
 
-/// Answers requests from `inbound` with the blocks of `store`, until all senders are gone.
-pub(crate) async fn serve(
-    network: Network,
-    store: Arc<dyn Blockstore>,
-    mut inbound: mpsc::Receiver<Inbound>,
-) {
+/// Answers those who arrive with the blocks of `store`, until all senders are gone.
+pub(crate) async fn serve(network: Network, store: Arc<dyn Blockstore>, arrivals: Arrivals) {
     let readers = Arc::new(Semaphore::new(READERS));
+    let Arrivals {
+        requests: mut inbound,
+        streams,
+    } = arrivals;
+    tokio::spawn(stream::serve(
+        Arc::clone(&store),
+        streams,
+        Arc::clone(&readers),
+    ));
     let mut outstanding = Outstanding::default();
     let mut answers: JoinSet<PeerId> = JoinSet::new();
     loop {

@@ -2,14 +2,18 @@
 
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
+use futures::AsyncWriteExt;
 use libp2p::Multiaddr;
 use libp2p::identity::Keypair;
 use store::repo::{Repo, RepoOptions};
 use store::unixfs::export::export;
 use store::unixfs::import::{ImportOptions, import};
 use store::unixfs::{Entry, Piece};
+use store::wire::{Ask, Extent, Leaf, MAX_REQUEST_SIZE, Part, Request, Response, Urgency};
 use tempfile::TempDir;
 
+use super::codec::read_body;
 use super::*;
 use crate::network::NetworkConfig;
 use crate::transport::TransportKind;
@@ -31,16 +35,16 @@ async fn node(transport: TransportKind, listen: &str) -> Node {
         mdns: false,
         ..NetworkConfig::default()
     };
-    let (sender, inbound) = mpsc::channel(256);
+    let (inlets, arrivals) = crate::network::inlets(256, 16);
     let key = Keypair::generate_ed25519();
-    let network = Network::start(config, Arc::clone(&repo), key, sender)
+    let network = Network::start(config, Arc::clone(&repo), key, inlets)
         .await
         .unwrap();
     let blocks = Arc::clone(repo.blocks());
     let config = ExchangeConfig {
         limits: Limits::default(),
     };
-    let exchange = Exchange::start(network.clone(), blocks, inbound, config);
+    let exchange = Exchange::start(network.clone(), blocks, arrivals, config);
     Node {
         exchange,
         network,
@@ -145,4 +149,80 @@ async fn loopback_throughput() {
         );
         b.network.clone().shutdown().await;
     }
+}
+
+/// What the transport alone carries: leaves from memory to nowhere, neither read from a disk nor hashed.
+/// `STORE_LOOPBACK_MIB=1024 cargo test --workspace --lib -- --ignored --nocapture transport_alone`
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "a measurement"]
+async fn transport_alone() {
+    const LEAF: usize = 1 << 20;
+    let mib: u64 = std::env::var("STORE_LOOPBACK_MIB").map_or(256, |text| text.parse().unwrap());
+    let (a, mut arrivals) = bare("/ip4/127.0.0.1/tcp/0").await;
+    let (b, _arrivals) = bare("/ip4/127.0.0.1/tcp/0").await;
+    tokio::spawn(async move {
+        let leaf = Bytes::from(vec![7; LEAF]);
+        let (_, mut stream) = arrivals.streams.recv().await.unwrap();
+        loop {
+            let body = read_body(&mut stream, MAX_REQUEST_SIZE).await.unwrap();
+            let Ask::Get { id, request } = Ask::decode(&body).unwrap() else {
+                continue;
+            };
+            for _ in 0..request.leaves() {
+                let response = Response::Leaves(vec![Leaf::Have(leaf.clone())]);
+                let encoded = Part { id, response }.encode().unwrap();
+                stream.write_all(&encoded.head).await.unwrap();
+                stream.write_all(&encoded.payload[0]).await.unwrap();
+            }
+            stream.flush().await.unwrap();
+        }
+    });
+    let peer = b.connect(a.addresses().await.remove(0)).await.unwrap();
+    let asker = bulk::Asker::new(b.clone());
+    let node = store::cid::parse("bafkqabtimvwgy3yk").unwrap();
+    let get = || {
+        let (first, count) = (0, 4);
+        asker.get(
+            peer,
+            Request::Get {
+                root: node,
+                extents: vec![Extent { node, first, count }],
+                max_bytes: 4 << 20,
+                urgency: Urgency::Download,
+            },
+        )
+    };
+    for _ in 0..3 {
+        let (began, mut bytes) = (Instant::now(), 0);
+        let mut under_way: std::collections::VecDeque<_> = (0..4).map(|_| get()).collect();
+        while bytes < mib << 20 {
+            match under_way[0].next().await {
+                Some(part) => bytes += part.unwrap().payload_size() as u64,
+                None => {
+                    under_way.pop_front();
+                    under_way.push_back(get());
+                }
+            }
+        }
+        let took = began.elapsed();
+        println!(
+            "{mib} MiB in {took:?}: {:.0} MiB/s",
+            mib as f64 / took.as_secs_f64()
+        );
+    }
+}
+
+/// A place in the network without an exchange.
+async fn bare(listen: &str) -> (Network, crate::network::Arrivals) {
+    let directory = tempfile::tempdir().unwrap();
+    let repo = Arc::new(Repo::open(directory.path(), &RepoOptions::default()).unwrap());
+    let config = NetworkConfig {
+        listen: vec![listen.parse().unwrap()],
+        mdns: false,
+        ..NetworkConfig::default()
+    };
+    let (inlets, arrivals) = crate::network::inlets(16, 16);
+    let key = Keypair::generate_ed25519();
+    let network = Network::start(config, repo, key, inlets).await.unwrap();
+    (network, arrivals)
 }

@@ -11,7 +11,6 @@ use store::Cid;
 use store::repo::Repo;
 use store_config::{ByteSize, Config};
 use tokio::runtime::Handle;
-use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::NodeError;
@@ -19,11 +18,14 @@ use crate::address::peer_of;
 use crate::exchange::{Exchange, ExchangeConfig, Session, SessionOptions};
 use crate::identity;
 use crate::metrics::{Metrics, http};
-use crate::network::{ConnectError, Network, NetworkConfig, ProviderRecord, Role};
+use crate::network::{ConnectError, Network, NetworkConfig, ProviderRecord, Role, inlets};
 
 /// Requests of others that wait to be looked at; the swarm answers Busy beyond. The exchange's server
 /// takes one within microseconds, to answer or to refuse it.
 const INBOUND: usize = 256;
+
+/// Bulk streams of others that wait to be served; they are reset beyond. Each is taken within microseconds.
+const STREAMS: usize = 64;
 
 /// Bytes of downloads in memory with `storage.low_memory`: as many as one peer may owe.
 const LOW_MEMORY: ByteSize = ByteSize::mebibytes(16);
@@ -45,7 +47,7 @@ impl Joined {
     pub async fn start(config: &Config, repo: &Arc<Repo>, role: Role) -> Result<Self, NodeError> {
         let keypair = identity::load_or_create(repo)?;
         let metrics = Metrics::default();
-        let (requests, inbound) = mpsc::channel(INBOUND);
+        let (inlets, arrivals) = inlets(INBOUND, STREAMS);
         let awaited = match role {
             Role::Client => config.network.bootstrap.iter(),
             _ => [].iter(),
@@ -62,14 +64,14 @@ impl Joined {
             metrics: metrics.clone(),
             ..NetworkConfig::default()
         };
-        let network = Network::start(network, Arc::clone(repo), keypair, requests).await?;
+        let network = Network::start(network, Arc::clone(repo), keypair, inlets).await?;
         let blocks = Arc::clone(repo.blocks());
         let mut downloads = config.exchange.clone();
         if config.storage.low_memory {
             downloads.download_memory = downloads.download_memory.min(LOW_MEMORY);
         }
         let downloads = ExchangeConfig::from(&downloads);
-        let exchange = Exchange::start(network.clone(), blocks, inbound, downloads);
+        let exchange = Exchange::start(network.clone(), blocks, arrivals, downloads);
         Ok(Self {
             handle: Handle::current(),
             network,

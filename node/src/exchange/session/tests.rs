@@ -16,6 +16,7 @@ use store::wire::{Leaf, Request, Response};
 use tokio::sync::{broadcast, mpsc};
 
 use super::*;
+use crate::exchange::bulk::Parts;
 use crate::exchange::server::answer::answer;
 use crate::network::{ConnectError, NetworkEvent, ProviderRecord, RequestError};
 
@@ -85,6 +86,16 @@ impl Outbound for Fake {
                 None => std::future::pending().await,
             }
         })
+    }
+
+    fn get(&self, peer: PeerId, request: Request) -> Parts {
+        let Peer { store, behave } = &self.peers[&peer];
+        let response = behave(&request, answer(&**store, &request).unwrap());
+        self.asked.lock().unwrap().push((peer, request));
+        match response {
+            Some(response) => Parts::of(Ok(response)),
+            None => Parts::silent(),
+        }
     }
 
     fn connect(&self, _: Multiaddr) -> BoxFuture<'static, Result<PeerId, ConnectError>> {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use libp2p::identity::Keypair;
+use libp2p::{PeerId, Stream};
 use store::block::Block;
 use store::cid::{Cid, Codec, Version};
 use store::repo::{Repo, RepoOptions};
@@ -11,7 +12,7 @@ use store::wire::{Request, Response};
 use tempfile::TempDir;
 use tokio::sync::mpsc;
 
-use crate::network::{Inbound, Network, NetworkConfig};
+use crate::network::{Inbound, Network, NetworkConfig, inlets};
 use crate::transport::TransportKind;
 
 /// What a fact may take on a machine with other things to do.
@@ -20,6 +21,7 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(30);
 pub(super) struct Node {
     pub(super) network: Network,
     pub(super) inbound: mpsc::Receiver<Inbound>,
+    pub(super) streams: mpsc::Receiver<(PeerId, Stream)>,
     home: Home,
 }
 
@@ -39,13 +41,14 @@ impl Home {
 
     pub(super) async fn start(self, config: NetworkConfig) -> Node {
         let repo = Repo::open(self.directory.path(), &RepoOptions::default()).unwrap();
-        let (sender, inbound) = mpsc::channel(1);
-        let network = Network::start(config, Arc::new(repo), self.key.clone(), sender)
+        let (inlets, arrivals) = inlets(1, 1);
+        let network = Network::start(config, Arc::new(repo), self.key.clone(), inlets)
             .await
             .unwrap();
         Node {
             network,
-            inbound,
+            inbound: arrivals.requests,
+            streams: arrivals.streams,
             home: self,
         }
     }

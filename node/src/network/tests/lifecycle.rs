@@ -7,11 +7,10 @@ use libp2p::multiaddr::Protocol;
 use store::repo::{Repo, RepoOptions};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::sync::mpsc;
 
 use super::fixture::{knowing, memory, start, within};
 use crate::metrics::http;
-use crate::network::{ConnectError, Network, NetworkConfig, NetworkError, SHUTDOWN};
+use crate::network::{ConnectError, Network, NetworkConfig, NetworkError, SHUTDOWN, inlets};
 use crate::transport::TransportKind;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -99,8 +98,8 @@ async fn a_port_in_use_is_named() {
         transport: TransportKind::Sockets,
         ..NetworkConfig::default()
     };
-    let (inbound, _) = mpsc::channel(1);
-    let error = Network::start(config, repo, Keypair::generate_ed25519(), inbound)
+    let (inlets, _) = inlets(1, 1);
+    let error = Network::start(config, repo, Keypair::generate_ed25519(), inlets)
         .await
         .unwrap_err();
     assert!(matches!(error, NetworkError::Listen { .. }));
