@@ -28,6 +28,9 @@ pub(crate) trait Outbound: Send + Sync + 'static {
     /// Looks for providers of a root.
     fn providers(&self, root: Cid) -> BoxFuture<'static, mpsc::Receiver<ProviderRecord>>;
 
+    /// Takes note of where somebody says that a peer is.
+    fn remember(&self, peer: PeerId, addresses: Vec<Multiaddr>) -> BoxFuture<'static, ()>;
+
     /// The connected peers that speak the chunk protocol.
     fn connected(&self) -> BoxFuture<'static, Vec<PeerId>>;
 
@@ -57,6 +60,11 @@ impl Outbound for Asker {
     fn providers(&self, root: Cid) -> BoxFuture<'static, mpsc::Receiver<ProviderRecord>> {
         let network = self.network().clone();
         Box::pin(async move { network.providers(root).await })
+    }
+
+    fn remember(&self, peer: PeerId, addresses: Vec<Multiaddr>) -> BoxFuture<'static, ()> {
+        let network = self.network().clone();
+        Box::pin(async move { network.remember(peer, addresses).await })
     }
 
     fn connected(&self) -> BoxFuture<'static, Vec<PeerId>> {

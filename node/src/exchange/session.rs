@@ -5,6 +5,7 @@
 //! them: nothing reaches the store or a reader that is not a [`Block`](store::Block) (I1). Readers
 //! block in a [`SessionSource`].
 
+mod asked;
 mod candidates;
 mod driver;
 mod intake;

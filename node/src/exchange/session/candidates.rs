@@ -3,9 +3,11 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use futures::future::join_all;
 use libp2p::{Multiaddr, PeerId};
 use store::Cid;
+use store::wire::{Request, Response};
 use tokio::sync::mpsc;
 
 use super::driver::Note;
@@ -50,4 +52,31 @@ pub(super) async fn search(
     };
     tokio::join!(given, connected, known);
     let _ = notes.send(Note::Event(Event::SearchEnded)).await;
+}
+
+/// Tells of those whom `peer` knows to have `root`.
+pub(super) async fn others(
+    outbound: Arc<dyn Outbound>,
+    peer: PeerId,
+    root: Cid,
+    notes: mpsc::Sender<Note>,
+) {
+    // It is asked because it may know somebody: that it does not answer is no fault.
+    let Ok(Response::Peers(holders)) = outbound.request(peer, Request::Peers { root }).await else {
+        return;
+    };
+    for holder in holders {
+        let Ok(other) = PeerId::from_bytes(&holder.peer) else {
+            continue;
+        };
+        let address = |bytes: Bytes| Multiaddr::try_from(bytes.to_vec()).ok();
+        let addresses = holder.addresses.into_iter().filter_map(address).collect();
+        outbound.remember(other, addresses).await;
+        let standing = Standing::default();
+        let event = Event::Appeared {
+            peer: other,
+            standing,
+        };
+        let _ = notes.send(Note::Event(event)).await;
+    }
 }

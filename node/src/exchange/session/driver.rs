@@ -1,6 +1,5 @@
 //! The driver: tells the scheduler what happens and does what it says. Decides nothing.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -8,26 +7,26 @@ use libp2p::{Multiaddr, PeerId};
 use store::blockstore::Blockstore;
 use store::wire::{Request, Response, Urgency};
 use tokio::sync::{broadcast, mpsc, watch};
-use tokio::task::{AbortHandle, JoinSet};
+use tokio::task::JoinSet;
 
-use super::candidates::search;
+use super::asked::{Asked, Question, Reply};
+use super::candidates::{others, search};
 use super::intake::{Intake, Job, look_up};
 use super::rate::Rate;
 use super::shared::{End, Shared};
-use super::sort::Claims;
 use super::{Mode, Phase, SessionProgress};
 use crate::exchange::landing::Landing;
 use crate::exchange::outbound::Outbound;
 use crate::exchange::scheduler::{
-    Action, Answer, Event, Failure, Outcome, Reason, RequestId, Scheduler, Standing, Task, Time,
+    Action, Event, Reason, RequestId, Scheduler, Standing, Task, Time,
 };
 use crate::network::{NetworkEvent, RequestError};
 
 /// Notes to the driver that wait at most; their senders wait beyond.
 const NOTES: usize = 256;
-/// Answers that wait for the intake at most: as many as there can be requests, whose bytes the
-/// scheduler bounds, so that handing one over never waits.
-const JOBS: usize = 64 * 16;
+/// Parts that wait for the intake at most: more than blocks can be known, each of which is in one part,
+/// so that handing one over never waits. Their bytes are bounded by the scheduler.
+const JOBS: usize = 1 << 17;
 /// How often progress is told.
 const REPORT: Duration = Duration::from_millis(200);
 
@@ -36,7 +35,7 @@ const REPORT: Duration = Duration::from_millis(200);
 pub(super) enum Note {
     /// For the scheduler.
     Event(Event<PeerId>),
-    /// A request is over.
+    /// An answer, or a part of one.
     Reply {
         request: RequestId,
         result: Result<Response, RequestError>,
@@ -60,20 +59,12 @@ pub(super) struct Driver {
     notes: mpsc::Sender<Note>,
     heard: mpsc::Receiver<Note>,
     jobs: mpsc::Sender<Job>,
-    /// Where its answer goes, for each request under way.
-    asked: HashMap<RequestId, Asked>,
+    asked: Asked,
     /// All that runs for the session, and ends with it.
     tasks: JoinSet<()>,
     searching: bool,
     total: Option<u64>,
     rate: Rate,
-}
-
-struct Asked {
-    peer: PeerId,
-    cids: Vec<store::Cid>,
-    manifest: bool,
-    task: AbortHandle,
 }
 
 impl Driver {
@@ -109,7 +100,7 @@ impl Driver {
             notes,
             heard,
             jobs,
-            asked: HashMap::new(),
+            asked: Asked::new(),
             tasks,
             searching: false,
             total: None,
@@ -157,7 +148,13 @@ impl Driver {
                     Ok(event) => event,
                     Err(end) => return end,
                 },
-                () = shared.wants_changed.notified() => Some(Event::Wants(shared.wants())),
+                () = shared.wants_changed.notified() => {
+                    let bytes = shared.taken_ahead();
+                    if bytes > 0 && let Some(end) = self.step(Event::Taken { bytes }) {
+                        return end;
+                    }
+                    Some(Event::Wants(shared.wants()))
+                }
                 event = events.recv() => match event {
                     // A lost connection shows by its requests; the next one is dialed again.
                     Ok(NetworkEvent::Connected(peer)) if self.searching => Some(Event::Appeared {
@@ -190,63 +187,18 @@ impl Driver {
         }
     }
 
-    /// An answer goes to the intake; everything else is for the scheduler at once.
+    /// What an answer brought goes to the intake before the scheduler hears of it.
     fn reply(
         &mut self,
         request: RequestId,
         result: Result<Response, RequestError>,
     ) -> Option<Event<PeerId>> {
-        let Asked {
-            peer,
-            cids: asked,
-            manifest,
-            ..
-        } = self.asked.remove(&request)?;
-        let failed = |failure| Some(Event::Failed { request, failure });
-        let response = match result {
-            Ok(response) => response,
-            Err(error) => {
-                tracing::debug!(%peer, %error, "a request failed");
-                return failed(failure(error));
-            }
-        };
-        let bytes = response.payload_size() as u64;
-        let claims = match response {
-            Response::Manifest { nodes, more } if manifest => Claims::Nodes { asked, nodes, more },
-            Response::Leaves(leaves) if !manifest => Claims::Leaves { asked, leaves },
-            Response::NotFound => {
-                let blocks = asked.into_iter().map(Outcome::NotFound).collect();
-                let answer = Answer {
-                    request,
-                    blocks,
-                    more: false,
-                    lie: None,
-                    over: true,
-                };
-                return Some(Event::Answer(answer));
-            }
-            Response::Busy { retry_ms } => {
-                let retry = Duration::from_millis(retry_ms.into());
-                return Some(Event::Busy { request, retry });
-            }
-            Response::Refused(why) => return failed(Failure::Refused(format!("{why:?}"))),
-            Response::Manifest { .. }
-            | Response::Leaves(_)
-            | Response::Have(_)
-            | Response::Peers(_) => {
-                return failed(Failure::Violation(
-                    "it answered another question".to_owned(),
-                ));
-            }
-        };
-        // The queue has room for all requests; it is closed only when the intake has failed, which
-        // says so by itself.
-        let _ = self.jobs.try_send(Job { request, claims });
-        Some(Event::Received {
-            request,
-            bytes,
-            over: true,
-        })
+        let Reply { event, job } = self.asked.reply(request, result)?;
+        if let Some(job) = job {
+            // It is closed only when the intake has failed, which says so by itself.
+            let _ = self.jobs.try_send(job);
+        }
+        Some(event)
     }
 
     fn step(&mut self, event: Event<PeerId>) -> Option<End> {
@@ -261,13 +213,13 @@ impl Driver {
                     nodes,
                     max_bytes,
                 } => {
-                    let (root, cids) = (self.task.root, nodes.clone());
+                    let question = Question::Manifest(nodes.clone());
                     let message = Request::Manifest {
-                        root,
+                        root: self.task.root,
                         nodes,
                         max_bytes,
                     };
-                    self.ask(request, peer, cids, true, message);
+                    self.ask(request, peer, question, message);
                 }
                 Action::Get {
                     request,
@@ -275,18 +227,34 @@ impl Driver {
                     extents,
                     leaves,
                     max_bytes,
-                    ..
+                    urgent,
                 } => {
+                    let urgency = if urgent {
+                        Urgency::Reader
+                    } else {
+                        Urgency::default()
+                    };
                     let message = Request::Get {
                         root: self.task.root,
                         extents,
                         max_bytes,
-                        urgency: Urgency::default(),
+                        urgency,
                     };
-                    self.ask(request, peer, leaves, false, message);
+                    self.get(request, peer, leaves, message);
                 }
-                // Not asked for yet.
-                Action::Have { .. } | Action::AskPeers { .. } | Action::Cancel { .. } => {}
+                Action::Have {
+                    request,
+                    peer,
+                    nodes,
+                } => {
+                    let message = Request::Have {
+                        root: self.task.root,
+                        nodes: self.asked.known(peer, &nodes),
+                    };
+                    self.ask(request, peer, Question::Have(nodes), message);
+                }
+                Action::AskPeers { peer } => self.ask_peers(peer),
+                Action::Cancel { request, from } => self.asked.cancel(request, from),
                 Action::Drop { peer, reason } => self.drop_peer(peer, &reason),
                 Action::Finished => end = Some(End::Finished),
                 Action::Fail(defeat) => end = Some(End::Defeat(defeat)),
@@ -326,29 +294,40 @@ impl Driver {
         });
     }
 
-    fn ask(
-        &mut self,
-        request: RequestId,
-        peer: PeerId,
-        cids: Vec<store::Cid>,
-        manifest: bool,
-        message: Request,
-    ) {
+    fn ask(&mut self, request: RequestId, peer: PeerId, question: Question, message: Request) {
         let notes = self.notes.clone();
         let answer = self.outbound.request(peer, message);
         let task = self.tasks.spawn(async move {
             let result = answer.await;
             let _ = notes.send(Note::Reply { request, result }).await;
         });
-        self.asked.insert(
-            request,
-            Asked {
-                peer,
-                cids,
-                manifest,
-                task,
-            },
-        );
+        self.asked.insert(request, peer, question, task);
+    }
+
+    fn get(&mut self, request: RequestId, peer: PeerId, leaves: Vec<store::Cid>, message: Request) {
+        let notes = self.notes.clone();
+        let mut parts = self.outbound.get(peer, message);
+        let cancel = parts.cancel();
+        let task = self.tasks.spawn(async move {
+            while let Some(result) = parts.next().await {
+                let _ = notes.send(Note::Reply { request, result }).await;
+            }
+            // Says nothing new unless the answer has broken off.
+            let result = Err(RequestError::ConnectionClosed { peer });
+            let _ = notes.send(Note::Reply { request, result }).await;
+        });
+        let question = Question::Get {
+            leaves,
+            answered: 0,
+            cancel,
+        };
+        self.asked.insert(request, peer, question, task);
+    }
+
+    fn ask_peers(&mut self, peer: PeerId) {
+        let (outbound, notes) = (Arc::clone(&self.outbound), self.notes.clone());
+        self.tasks
+            .spawn(others(outbound, peer, self.task.root, notes));
     }
 
     fn drop_peer(&mut self, peer: PeerId, reason: &Reason) {
@@ -358,12 +337,7 @@ impl Driver {
         } else {
             tracing::info!(%peer, %root, %reason, "peer dropped");
         }
-        self.asked.retain(|_, asked| {
-            if asked.peer == peer {
-                asked.task.abort();
-            }
-            asked.peer != peer
-        });
+        self.asked.drop_peer(peer);
     }
 
     fn report(&mut self, report: &watch::Sender<SessionProgress>) {
@@ -380,16 +354,5 @@ impl Driver {
             rate: if status.phase == Phase::Done { 0 } else { rate },
         };
         report.send_if_modified(|told| std::mem::replace(told, progress) != progress);
-    }
-}
-
-fn failure(error: RequestError) -> Failure {
-    let text = error.to_string();
-    match error {
-        RequestError::Unreachable { .. } => Failure::Unreachable(text),
-        RequestError::Timeout { .. } => Failure::TimedOut,
-        RequestError::Unsupported { .. } => Failure::Refused(text),
-        RequestError::Malformed { reason, .. } => Failure::Violation(reason),
-        _ => Failure::Broken(text),
     }
 }

@@ -31,6 +31,8 @@ const TOGETHER: usize = 64;
 pub(super) struct Job {
     pub(super) request: RequestId,
     pub(super) claims: Claims,
+    /// Whether it is the last part of its answer.
+    pub(super) over: bool,
 }
 
 pub(super) struct Intake {
@@ -104,10 +106,10 @@ impl Intake {
     }
 
     fn take_in(&mut self, batch: Vec<Job>) -> Result<(), End> {
-        let sorted: Vec<(RequestId, Sorted)> = verify(batch);
+        let sorted: Vec<(RequestId, bool, Sorted)> = verify(batch);
         let blocks: Vec<Block> = sorted
             .iter()
-            .flat_map(|(_, sorted)| sorted.good.iter().map(|(block, _)| block.clone()))
+            .flat_map(|(_, _, sorted)| sorted.good.iter().map(|(block, _)| block.clone()))
             .collect();
         for block in &blocks {
             // No peer's fault: the content itself cannot be read.
@@ -123,7 +125,7 @@ impl Intake {
             let _ = self.notes.blocking_send(Note::Total(sort::total(root)));
         }
         let mut events = Vec::with_capacity(sorted.len());
-        for (request, sorted) in sorted {
+        for (request, over, sorted) in sorted {
             let mut outcomes = sorted.missing;
             for (block, bits) in &sorted.good {
                 outcomes.push(Outcome::Stored(sort::describe(&*self.store, block, bits)?));
@@ -134,7 +136,7 @@ impl Intake {
                 blocks: outcomes,
                 more,
                 lie,
-                over: true,
+                over,
             }));
         }
         // Nobody follows a download into a file.
@@ -163,7 +165,7 @@ impl Intake {
 }
 
 /// Verifies the blocks of all answers together, and sorts each answer out.
-fn verify(batch: Vec<Job>) -> Vec<(RequestId, Sorted)> {
+fn verify(batch: Vec<Job>) -> Vec<(RequestId, bool, Sorted)> {
     let mut items = Vec::new();
     let mut counts = Vec::with_capacity(batch.len());
     for job in &batch {
@@ -179,7 +181,7 @@ fn verify(batch: Vec<Job>) -> Vec<(RequestId, Sorted)> {
     let mut results = results.into_iter();
     let sort = |(job, count): (Job, usize)| {
         let own = results.by_ref().take(count).collect();
-        (job.request, job.claims.sort(own))
+        (job.request, job.over, job.claims.sort(own))
     };
     batch.into_iter().zip(counts).map(sort).collect()
 }

@@ -68,6 +68,8 @@ struct State {
     next: u64,
     cache: Cache,
     last_taken: Option<Instant>,
+    /// Bytes that readers took and that had come before they asked, since the driver was told.
+    taken_ahead: u64,
     end: Option<End>,
 }
 
@@ -134,6 +136,7 @@ impl Shared {
             next: 0,
             cache,
             last_taken: None,
+            taken_ahead: 0,
             end: None,
         };
         Self {
@@ -153,9 +156,16 @@ impl Shared {
     pub(super) fn take(&self, cids: &[Cid]) -> Vec<Option<Block>> {
         let mut state = self.lock();
         let blocks: Vec<_> = cids.iter().map(|cid| state.cache.take(cid)).collect();
+        let bytes = blocks
+            .iter()
+            .flatten()
+            .map(|block| block.data().len() as u64);
+        let bytes: u64 = bytes.sum();
         if blocks.iter().any(Option::is_some) {
             state.last_taken = Some(Instant::now());
+            state.taken_ahead += bytes;
             self.taken.notify_all();
+            self.wants_changed.notify_one();
         }
         blocks
     }
@@ -176,6 +186,11 @@ impl Shared {
         }
         drop(state);
         self.taken.notify_all();
+    }
+
+    /// Bytes that readers took ahead of asking since this was called last.
+    pub(super) fn taken_ahead(&self) -> u64 {
+        std::mem::take(&mut self.lock().taken_ahead)
     }
 
     /// Tells the driver of what is waited for.

@@ -115,6 +115,10 @@ impl Outbound for Fake {
         Box::pin(async move { receiver })
     }
 
+    fn remember(&self, _: PeerId, _: Vec<Multiaddr>) -> BoxFuture<'static, ()> {
+        Box::pin(async {})
+    }
+
     fn connected(&self) -> BoxFuture<'static, Vec<PeerId>> {
         Box::pin(async { Vec::new() })
     }

@@ -1,8 +1,10 @@
+use futures::{AsyncReadExt, AsyncWriteExt};
 use libp2p::PeerId;
 use store::wire::Response;
 
 use super::fixture::{knowing, memory, question, root, start, within};
 use crate::network::{NetworkConfig, NetworkEvent, RequestError};
+use crate::streams::StreamError;
 use crate::transport::TransportKind;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -85,4 +87,36 @@ async fn requests_travel_over_tcp_and_over_quic() {
             "{address}"
         );
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bulk_stream_carries_bytes_both_ways() {
+    let mut a = start(memory()).await;
+    let b = start(knowing(&a).await).await;
+    b.connected(1).await;
+    let mut near = within(b.network.open_bulk(a.network.peer_id()))
+        .await
+        .unwrap();
+    near.write_all(b"ping").await.unwrap();
+    near.flush().await.unwrap();
+    let (peer, mut far) = within(a.streams.recv()).await.unwrap();
+    assert_eq!(peer, b.network.peer_id());
+    let mut heard = [0; 4];
+    within(far.read_exact(&mut heard)).await.unwrap();
+    assert_eq!(&heard, b"ping");
+    far.write_all(b"pong").await.unwrap();
+    far.close().await.unwrap();
+    let mut rest = Vec::new();
+    within(near.read_to_end(&mut rest)).await.unwrap();
+    assert_eq!(rest, b"pong");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bulk_stream_to_nobody_is_refused() {
+    let a = start(memory()).await;
+    let refused = within(a.network.open_bulk(PeerId::random())).await;
+    assert!(
+        matches!(refused, Err(StreamError::Broken(_))),
+        "{refused:?}"
+    );
 }
