@@ -66,17 +66,13 @@ impl Asker {
             request,
             parts: to_parts,
         };
-        let cancel = match lane.orders.try_send(order) {
-            Ok(()) => Cancel {
-                orders: Some(lane.orders.clone()),
-                id,
-            },
-            Err(_) => {
-                // There is room: nothing was sent.
-                let _ = failed.try_send(Err(RequestError::TooMany { limit: ORDERS }));
-                Cancel::of_nothing()
-            }
-        };
+        let mut orders = Some(lane.orders.clone());
+        if lane.orders.try_send(order).is_err() {
+            // There is room: nothing was sent.
+            let _ = failed.try_send(Err(RequestError::TooMany { limit: ORDERS }));
+            orders = None;
+        }
+        let cancel = Cancel { orders, id };
         Parts { parts, cancel }
     }
 
@@ -150,6 +146,7 @@ pub(crate) struct Cancel {
 }
 
 impl Cancel {
+    #[cfg(test)]
     const fn of_nothing() -> Self {
         Self {
             orders: None,

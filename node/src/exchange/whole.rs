@@ -196,12 +196,11 @@ async fn transport_alone() {
         let (began, mut bytes) = (Instant::now(), 0);
         let mut under_way: std::collections::VecDeque<_> = (0..4).map(|_| get()).collect();
         while bytes < mib << 20 {
-            match under_way[0].next().await {
-                Some(part) => bytes += part.unwrap().payload_size() as u64,
-                None => {
-                    under_way.pop_front();
-                    under_way.push_back(get());
-                }
+            if let Some(part) = under_way[0].next().await {
+                bytes += part.unwrap().payload_size() as u64;
+            } else {
+                under_way.pop_front();
+                under_way.push_back(get());
             }
         }
         let took = began.elapsed();

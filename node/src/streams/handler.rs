@@ -85,11 +85,7 @@ impl ConnectionHandler for Handler {
             ConnectionEvent::FullyNegotiatedInbound(FullyNegotiatedInbound {
                 protocol: stream,
                 ..
-            }) => {
-                if self.came.len() < MAX_WAITING {
-                    self.came.push_back(stream);
-                }
-            }
+            }) if self.came.len() < MAX_WAITING => self.came.push_back(stream),
             ConnectionEvent::FullyNegotiatedOutbound(FullyNegotiatedOutbound {
                 protocol: stream,
                 info: reply,

@@ -156,16 +156,15 @@ impl Conversation {
         orders: &mut mpsc::Receiver<Order>,
     ) -> std::io::Result<()> {
         loop {
-            let order = match orders.try_recv() {
-                Ok(order) => order,
-                Err(_) => {
-                    writer.flush().await?;
-                    match tokio::time::timeout(self.idle, orders.recv()).await {
-                        Ok(Some(order)) => order,
-                        Ok(None) => return Ok(()),
-                        Err(_) if self.closes(orders) => return Ok(()),
-                        Err(_) => continue,
-                    }
+            let order = if let Ok(order) = orders.try_recv() {
+                order
+            } else {
+                writer.flush().await?;
+                match tokio::time::timeout(self.idle, orders.recv()).await {
+                    Ok(Some(order)) => order,
+                    Ok(None) => return Ok(()),
+                    Err(_) if self.closes(orders) => return Ok(()),
+                    Err(_) => continue,
                 }
             };
             let ask = match order {
