@@ -12,7 +12,7 @@ use toml::{Table, Value};
 
 use crate::{CONFIG_FILE, Config, PATH_VARIABLE};
 
-/// Every environment variable that begins so is ours, and refused if it is no setting.
+/// Every environment variable that begins so may be ours; one that looks like a setting and is none is refused.
 const PREFIX: &str = "STORE_";
 
 /// Short names: variable, key.
@@ -213,6 +213,10 @@ impl Layers {
 
     fn variable(&mut self, name: &str, value: &str) -> Result<(), ConfigError> {
         let Some(key) = text::key_of_variable(name) else {
+            // Others name their variables after us, too: `STORE_BIN` of a script is none of our business.
+            if !text::looks_like_a_setting(name) {
+                return Ok(());
+            }
             return Err(ConfigError::UnknownVariable {
                 name: name.into(),
                 nearest: text::nearest_variable(name),

@@ -166,6 +166,13 @@ fn file_errors_name_file_line_and_key() {
 }
 
 #[test]
+fn variables_of_others_are_none_of_our_business() {
+    for name in ["STORE_FRONT", "STORE_BIN"] {
+        from(&[(name, "x")], Vec::new()).unwrap();
+    }
+}
+
+#[test]
 fn environment_errors_name_the_variable() {
     for (name, value, expected) in [
         (
@@ -174,9 +181,14 @@ fn environment_errors_name_the_variable() {
             "environment variable `STORE_NETWORK_NMAE` is no setting; did you mean `STORE_NETWORK_NAME`?",
         ),
         (
-            "STORE_FRONT",
+            "STORE_NETWORK_FRONT",
             "x",
-            "environment variable `STORE_FRONT` is no setting",
+            "environment variable `STORE_NETWORK_FRONT` is no setting",
+        ),
+        (
+            "STORE_PTAH",
+            "x",
+            "environment variable `STORE_PTAH` is no setting; did you mean `STORE_PATH`?",
         ),
         (
             "STORE_NETWORK_MDNS",

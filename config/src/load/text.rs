@@ -6,6 +6,7 @@ use toml::{Table, Value};
 
 use super::{PREFIX, SHORT, file, table};
 use crate::Config;
+use crate::PATH_VARIABLE;
 
 /// Names further apart than this are not what was meant.
 const MAX_DISTANCE: usize = 3;
@@ -45,10 +46,19 @@ pub(super) fn nearest_variable(name: &str) -> Option<String> {
     keys()
         .map(|(key, _)| variable_of_key(&key))
         .chain(SHORT.iter().map(|(short, _)| (*short).to_owned()))
+        .chain([PATH_VARIABLE.to_owned()])
         .map(|variable| (distance(&variable, name), variable))
         .filter(|(distance, _)| *distance <= MAX_DISTANCE)
         .min()
         .map(|(_, variable)| variable)
+}
+
+/// Whether somebody meant a setting: it names a section, or is a slip of the pen away from one.
+pub(super) fn looks_like_a_setting(name: &str) -> bool {
+    let part = name.strip_prefix(PREFIX).unwrap_or(name);
+    let section = |key: &str| key.split('.').next().unwrap_or_default().to_uppercase() + "_";
+    keys().any(|(key, _)| part.starts_with(&section(&key)))
+        || nearest_variable(name).is_some_and(|near| 2 * distance(&near, name) <= part.len())
 }
 
 /// Levenshtein's distance in bytes.
