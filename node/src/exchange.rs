@@ -4,6 +4,7 @@
 //! and stores what comes, and hands it to readers. What to ask of whom is decided by [`scheduler`],
 //! which knows no network; `server` answers others.
 
+mod budget;
 mod bulk;
 pub mod codec;
 pub mod landing;
@@ -20,6 +21,7 @@ use std::sync::Arc;
 use store::Cid;
 use store::blockstore::Blockstore;
 
+use self::budget::Budget;
 use self::outbound::Outbound;
 use self::scheduler::Limits;
 pub use self::session::{Mode, Session, SessionOptions, SessionProgress, SessionSource};
@@ -31,7 +33,7 @@ const LITTLE: u64 = 32 << 20;
 /// How the exchange is set up.
 #[derive(Clone, Copy, Debug)]
 pub struct ExchangeConfig {
-    /// What one download may take.
+    /// What all downloads may take together.
     pub limits: Limits,
 }
 
@@ -59,7 +61,7 @@ impl From<&store_config::Exchange> for ExchangeConfig {
 pub struct Exchange {
     outbound: Arc<dyn Outbound>,
     store: Arc<dyn Blockstore>,
-    config: ExchangeConfig,
+    budget: Budget,
 }
 
 impl Exchange {
@@ -76,7 +78,7 @@ impl Exchange {
         Self {
             outbound: Arc::new(bulk::Asker::new(network)),
             store,
-            config,
+            budget: Budget::new(config.limits),
         }
     }
 
@@ -84,14 +86,14 @@ impl Exchange {
     #[must_use]
     pub fn open(&self, root: Cid, options: SessionOptions) -> Session {
         let (outbound, store) = (Arc::clone(&self.outbound), Arc::clone(&self.store));
-        Session::start(outbound, store, root, options, self.config.limits)
+        Session::start(outbound, store, root, options, &self.budget)
     }
 }
 
 impl std::fmt::Debug for Exchange {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Exchange")
-            .field("config", &self.config)
+            .field("budget", &self.budget)
             .finish_non_exhaustive()
     }
 }

@@ -24,15 +24,17 @@ use libp2p::Multiaddr;
 use store::Cid;
 use store::blockstore::Blockstore;
 use store::dag::SourceError;
+use store::wire::Urgency;
 use tokio::sync::watch;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use self::driver::Driver;
 use self::shared::Shared;
 pub use self::source::SessionSource;
+use super::budget::Budget;
 use super::landing::Landing;
 use super::outbound::Outbound;
-use super::scheduler::{Limits, Task};
+use super::scheduler::Task;
 pub use super::scheduler::{Mode, Phase};
 
 /// What a session is to do.
@@ -42,6 +44,9 @@ pub struct SessionOptions {
     pub addresses: Vec<Multiaddr>,
     /// How much of the content to fetch.
     pub mode: Mode,
+    /// What it is for: a reader gets more of what all downloads may take than a download, and that
+    /// more than a copy in the background.
+    pub urgency: Urgency,
     /// Give up after this long without anything new.
     pub stall: Duration,
     /// A file that leaves go to instead of the store, once that is decided.
@@ -77,13 +82,15 @@ pub struct Session {
 
 impl Session {
     /// Begins. Must be called within a tokio runtime.
-    pub(crate) fn start(
+    pub(super) fn start(
         outbound: Arc<dyn Outbound>,
         store: Arc<dyn Blockstore>,
         root: Cid,
         options: SessionOptions,
-        limits: Limits,
+        budget: &Budget,
     ) -> Self {
+        let mut share = budget.join(options.urgency);
+        let limits = share.limits();
         let task = Task {
             root,
             mode: options.mode,
@@ -97,7 +104,7 @@ impl Session {
         let driver = Driver::new(
             outbound,
             Arc::clone(&store),
-            task,
+            (task, share),
             options.addresses,
             options.landing,
             &shared,

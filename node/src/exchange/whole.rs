@@ -96,6 +96,7 @@ async fn get(node: &Node, root: Cid, addresses: Vec<Multiaddr>) -> (Duration, u6
     let options = SessionOptions {
         addresses,
         mode: Mode::Whole,
+        urgency: Urgency::Download,
         stall: Duration::from_secs(20),
         landing: None,
     };

@@ -9,6 +9,7 @@ use store::block::Block;
 use store::blockstore::{Lease, StoreError};
 use store::dag::source::Local;
 use store::dag::{BlockSource, SourceError};
+use store::wire::Urgency;
 
 use super::Service;
 use super::target::Named;
@@ -71,9 +72,14 @@ impl<'a> Source<'a> {
         mode: Mode,
         stall: Duration,
     ) -> Self {
+        let urgency = match mode {
+            Mode::Whole => Urgency::Download,
+            Mode::OnDemand => Urgency::Reader,
+        };
         let options = SessionOptions {
             addresses: named.addresses.clone(),
             mode,
+            urgency,
             stall,
             landing: None,
         };

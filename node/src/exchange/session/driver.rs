@@ -15,6 +15,7 @@ use super::intake::{Intake, Job, look_up};
 use super::rate::Rate;
 use super::shared::{End, Shared};
 use super::{Mode, Phase, SessionProgress};
+use crate::exchange::budget::Share;
 use crate::exchange::landing::Landing;
 use crate::exchange::outbound::Outbound;
 use crate::exchange::scheduler::{
@@ -51,6 +52,8 @@ pub(super) struct Driver {
     store: Arc<dyn Blockstore>,
     shared: Arc<Shared>,
     task: Task,
+    /// Of the memory that all sessions have together.
+    share: Share,
     addresses: Vec<Multiaddr>,
     scheduler: Scheduler<PeerId>,
     began: Instant,
@@ -71,7 +74,7 @@ impl Driver {
     pub(super) fn new(
         outbound: Arc<dyn Outbound>,
         store: Arc<dyn Blockstore>,
-        task: Task,
+        (task, share): (Task, Share),
         addresses: Vec<Multiaddr>,
         landing: Option<Arc<Landing>>,
         shared: &Arc<Shared>,
@@ -93,6 +96,7 @@ impl Driver {
             store,
             shared,
             task,
+            share,
             addresses,
             scheduler: Scheduler::new(task),
             began: Instant::now(),
@@ -165,6 +169,10 @@ impl Driver {
                     // The node is shutting down.
                     Err(broadcast::error::RecvError::Closed) => return End::Cancelled,
                 },
+                limits = self.share.changed() => Some(Event::Limits {
+                    total_bytes: limits.total_bytes,
+                    peer_bytes: limits.peer_bytes,
+                }),
                 _ = reports.tick() => {
                     self.report(report);
                     None

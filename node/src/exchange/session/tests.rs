@@ -17,6 +17,7 @@ use tokio::sync::{broadcast, mpsc};
 
 use super::*;
 use crate::exchange::bulk::Parts;
+use crate::exchange::scheduler::Limits;
 use crate::exchange::server::answer::answer;
 use crate::network::{ConnectError, NetworkEvent, ProviderRecord, RequestError};
 
@@ -168,11 +169,18 @@ fn start(fake: &Arc<Fake>, store: Arc<dyn Blockstore>, root: Cid, mode: Mode) ->
     let options = SessionOptions {
         addresses: Vec::new(),
         mode,
+        urgency: Urgency::Download,
         stall: Duration::from_secs(5),
         landing: None,
     };
     let outbound: Arc<dyn Outbound> = Arc::<Fake>::clone(fake);
-    Session::start(outbound, store, root, options, Limits::default())
+    Session::start(
+        outbound,
+        store,
+        root,
+        options,
+        &Budget::new(Limits::default()),
+    )
 }
 
 fn holds(store: &dyn Blockstore, all: &[Cid]) -> bool {
