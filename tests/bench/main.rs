@@ -1,4 +1,4 @@
-//! `cargo run --example bench -- add|get|car|small|tree|gc|space`, with `--mib N`, `--files F`, `--blocks N`,
+//! `cargo run --example bench -- add|get|car|small|tree|gc|space|first|swarm|fan`, with `--mib N`, `--files F`, `--blocks N`,
 //! `--runs R`: whole commands, timed side by side with the limits of the machine, in one run. Machines are
 //! noisy: quote the ratios.
 
@@ -13,10 +13,13 @@ use std::time::{Duration, Instant};
 
 use sha2::{Digest, Sha256};
 
+mod first;
 mod gc;
 #[path = "../e2e/gc/rounds.rs"]
 #[allow(unreachable_pub, clippy::unwrap_used, reason = "shared with the tests")]
 mod rounds;
+
+mod swarm;
 
 #[path = "../e2e/support.rs"]
 #[allow(
@@ -388,6 +391,12 @@ fn main() {
             .and_then(|at| args.get(at + 1));
         value.map_or(default, |text| text.parse().expect("a number"))
     };
+    let text = |name: &str| {
+        let at = args.iter().position(|arg| arg == name)?;
+        args.get(at + 1).cloned()
+    };
+    let rounds_of =
+        |name: &str, default| usize::try_from(option(name, default)).expect("a small number");
     let mib = option("--mib", 1024);
     let rounds = |default| usize::try_from(option("--runs", default)).expect("a small number");
     match args.first().map(String::as_str) {
@@ -398,10 +407,30 @@ fn main() {
         Some("gc") => gc::run(&Place::new().path(""), option("--blocks", 1_000_000)),
         Some("car") => car(mib, rounds(5)),
         Some("space") => space(mib),
+        Some("first") => first::byte(option("--mib", 4096), rounds(21)),
+        Some("swarm") => {
+            let rates = text("--rates").unwrap_or_else(|| "100,100,100,100".to_owned());
+            let rates = rates.split(',').map(|rate| rate.parse().expect("Mbit/s"));
+            let fault = text("--fault").map(|name| (swarm::Fault::named(&name), option("--at", 5)));
+            let plan = swarm::Plan {
+                mib,
+                rates: rates.collect(),
+                halves: args.iter().any(|arg| arg == "--halves"),
+                fault,
+            };
+            swarm::swarm(&plan, rounds(1));
+        }
+        Some("fan") => swarm::fan(
+            option("--mib", 128),
+            option("--mbit", 50),
+            rounds_of("--downloaders", 8),
+        ),
         _ => {
             let _ = writeln!(
                 std::io::stderr(),
-                "usage: bench add|get|car|small|tree|gc|space [--mib N] [--runs R] [--files F] [--blocks N]"
+                "usage: bench add|get|car|small|tree|gc|space|first|swarm|fan [--mib N] [--runs R] [--files F] \
+                 [--blocks N]\n       bench swarm [--rates 100,100,…] [--halves] [--fault kill|stall|slow|return --at S]\n       \
+                 bench fan [--mbit N] [--downloaders N]"
             );
             std::process::exit(2);
         }
