@@ -7,6 +7,8 @@
 mod budget;
 mod bulk;
 pub mod codec;
+#[cfg(test)]
+mod hostile;
 pub mod landing;
 mod outbound;
 pub mod scheduler;

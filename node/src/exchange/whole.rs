@@ -18,14 +18,14 @@ use super::*;
 use crate::network::NetworkConfig;
 use crate::transport::TransportKind;
 
-struct Node {
+pub(super) struct Node {
     exchange: Exchange,
-    network: Network,
+    pub(super) network: Network,
     repo: Arc<Repo>,
     _directory: TempDir,
 }
 
-async fn node(transport: TransportKind, listen: &str) -> Node {
+pub(super) async fn node(transport: TransportKind, listen: &str) -> Node {
     let directory = tempfile::tempdir().unwrap();
     let repo = Arc::new(Repo::open(directory.path(), &RepoOptions::default()).unwrap());
     let listen = vec![listen.parse().unwrap()];
@@ -77,7 +77,7 @@ impl std::io::Read for Noise {
 }
 
 /// A file of `size` bytes in the node's repo.
-fn add(node: &Node, size: u64) -> Cid {
+pub(super) fn add(node: &Node, size: u64) -> Cid {
     let content = Noise {
         left: size,
         state: 1,
@@ -91,7 +91,7 @@ fn add(node: &Node, size: u64) -> Cid {
 }
 
 /// Gets `root` and reads it through, as `get` does: how long it took, and the bytes read.
-async fn get(node: &Node, root: Cid, addresses: Vec<Multiaddr>) -> (Duration, u64) {
+pub(super) async fn get(node: &Node, root: Cid, addresses: Vec<Multiaddr>) -> (Duration, u64) {
     let began = Instant::now();
     let options = SessionOptions {
         addresses,
@@ -159,8 +159,8 @@ async fn loopback_throughput() {
 async fn transport_alone() {
     const LEAF: usize = 1 << 20;
     let mib: u64 = std::env::var("STORE_LOOPBACK_MIB").map_or(256, |text| text.parse().unwrap());
-    let (a, mut arrivals) = bare("/ip4/127.0.0.1/tcp/0").await;
-    let (b, _arrivals) = bare("/ip4/127.0.0.1/tcp/0").await;
+    let (a, mut arrivals) = bare(TransportKind::Sockets, "/ip4/127.0.0.1/tcp/0").await;
+    let (b, _arrivals) = bare(TransportKind::Sockets, "/ip4/127.0.0.1/tcp/0").await;
     tokio::spawn(async move {
         let leaf = Bytes::from(vec![7; LEAF]);
         let (_, mut stream) = arrivals.streams.recv().await.unwrap();
@@ -213,11 +213,15 @@ async fn transport_alone() {
 }
 
 /// A place in the network without an exchange.
-async fn bare(listen: &str) -> (Network, crate::network::Arrivals) {
+pub(super) async fn bare(
+    transport: TransportKind,
+    listen: &str,
+) -> (Network, crate::network::Arrivals) {
     let directory = tempfile::tempdir().unwrap();
     let repo = Arc::new(Repo::open(directory.path(), &RepoOptions::default()).unwrap());
     let config = NetworkConfig {
         listen: vec![listen.parse().unwrap()],
+        transport,
         mdns: false,
         ..NetworkConfig::default()
     };

@@ -1,5 +1,7 @@
 //! Whole sessions over a swarm without sockets: real blocks, real stores, real threads.
 
+mod hostile;
+
 use std::collections::HashMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -36,6 +38,9 @@ struct Fake {
     events: broadcast::Sender<NetworkEvent>,
 }
 
+/// There is no such peer.
+struct Nobody;
+
 impl Fake {
     fn new() -> Self {
         let (events, _) = broadcast::channel(16);
@@ -63,6 +68,14 @@ impl Fake {
         self.with(store, |_, response| Some(response))
     }
 
+    /// What a peer answers; `None` for silence.
+    fn answer(&self, peer: PeerId, request: Request) -> Result<Option<Response>, Nobody> {
+        let Peer { store, behave } = self.peers.get(&peer).ok_or(Nobody)?;
+        let response = behave(&request, answer(&**store, &request).unwrap());
+        self.asked.lock().unwrap().push((peer, request));
+        Ok(response)
+    }
+
     fn gets(&self) -> usize {
         let asked = self.asked.lock().unwrap();
         asked
@@ -78,9 +91,10 @@ impl Outbound for Fake {
         peer: PeerId,
         request: Request,
     ) -> BoxFuture<'static, Result<Response, RequestError>> {
-        let Peer { store, behave } = &self.peers[&peer];
-        let response = behave(&request, answer(&**store, &request).unwrap());
-        self.asked.lock().unwrap().push((peer, request));
+        let response = self.answer(peer, request);
+        let Ok(response) = response else {
+            return Box::pin(async move { Err(RequestError::Unreachable { peer }) });
+        };
         Box::pin(async move {
             match response {
                 Some(response) => Ok(response),
@@ -90,12 +104,10 @@ impl Outbound for Fake {
     }
 
     fn get(&self, peer: PeerId, request: Request) -> Parts {
-        let Peer { store, behave } = &self.peers[&peer];
-        let response = behave(&request, answer(&**store, &request).unwrap());
-        self.asked.lock().unwrap().push((peer, request));
-        match response {
-            Some(response) => Parts::of(Ok(response)),
-            None => Parts::silent(),
+        match self.answer(peer, request) {
+            Ok(Some(response)) => Parts::of(Ok(response)),
+            Ok(None) => Parts::silent(),
+            Err(Nobody) => Parts::of(Err(RequestError::Unreachable { peer })),
         }
     }
 
