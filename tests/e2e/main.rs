@@ -22,6 +22,7 @@ mod kill;
 mod limits;
 mod mdns;
 mod million;
+mod parts;
 mod pins;
 mod plumbing;
 mod references;

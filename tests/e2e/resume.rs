@@ -1,49 +1,22 @@
-//! `get` killed with -9 halfway goes on where it was.
+//! `get` killed with -9 on its way goes on where it was.
 
-use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::io::Read;
 use std::process::Stdio;
 use std::time::Duration;
 
-use crate::support::{Place, eventually, output, same};
+use crate::support::{Metrics, Noise, Place, eventually, output, same};
 
 /// What a killed `get` may have to fetch again: what was in flight at the default window, and where
 /// nodes were not flushed yet (DESIGN §3), what is below them.
 const UNFLUSHED: u64 = 64 << 20;
 const IN_FLIGHT: u64 = 64 << 20;
 
-/// Bytes of blocks that the node whose metrics are at `address` has sent.
-fn sent(address: &str) -> u64 {
-    let mut stream = TcpStream::connect(address).unwrap();
-    write!(
-        stream,
-        "GET /metrics HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n"
-    )
-    .unwrap();
-    let mut text = String::new();
-    stream.read_to_string(&mut text).unwrap();
-    // A number that was never counted is not shown.
-    let line = text
-        .lines()
-        .find(|line| line.starts_with("store_exchange_bytes_total{direction=\"out\"}"));
-    line.map_or(0, |line| line.rsplit(' ').next().unwrap().parse().unwrap())
-}
-
-fn free_port() -> u16 {
-    std::net::TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port()
-}
-
-#[test]
-fn a_get_killed_halfway_fetches_little_again() {
-    let size = 512 << 20;
+/// Kills a `get` of `size` bytes once `part` of them have been sent, and gets it again.
+fn killed_after(size: u64, part: u64) {
     let place = Place::new();
     let file = place.file("file", 6, size);
-    let metrics = format!("127.0.0.1:{}", free_port());
-    let a = place.node("a", &["--metrics", &metrics]);
+    let metrics = Metrics::free();
+    let a = place.node("a", &metrics.flags());
     let cid = output(place.store("a").args(["add", "--quiet"]).arg(&file));
 
     let out = place.path("out");
@@ -65,8 +38,8 @@ fn a_get_killed_halfway_fetches_little_again() {
         .stderr(Stdio::null())
         .spawn()
         .unwrap();
-    eventually("half of it was sent", Duration::from_secs(60), || {
-        (sent(&metrics) > size / 2).then_some(())
+    eventually("so much was sent", Duration::from_secs(60), || {
+        (metrics.sent() >= part).then_some(())
     });
     killed.kill().unwrap();
     killed.wait().unwrap();
@@ -77,10 +50,33 @@ fn a_get_killed_halfway_fetches_little_again() {
 
     output(&mut get());
     same(&file, &out);
-    let again = sent(&metrics) - size;
-    println!("fetched again: {} KiB", again >> 10);
+    let again = metrics.sent() - size;
+    println!(
+        "killed after {} MiB: fetched again: {} KiB",
+        part >> 20,
+        again >> 10
+    );
     assert!(
         again <= UNFLUSHED + IN_FLIGHT,
         "{again} bytes were fetched again"
     );
+}
+
+#[test]
+fn a_get_killed_halfway_fetches_little_again() {
+    killed_after(512 << 20, 256 << 20);
+}
+
+/// `cargo test --workspace --test e2e -- --ignored fifty --nocapture`
+#[test]
+#[ignore = "some minutes"]
+fn a_get_killed_at_fifty_moments_fetches_little_again() {
+    let size = 256 << 20;
+    let mut dice = Noise::new(50, u64::MAX);
+    for _ in 0..50 {
+        let mut bytes = [0; 8];
+        dice.read_exact(&mut bytes).unwrap();
+        // Not the last of it: it might be over before it is killed.
+        killed_after(size, u64::from_le_bytes(bytes) % (size - (32 << 20)));
+    }
 }

@@ -4,6 +4,7 @@
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, sync_channel};
@@ -381,4 +382,45 @@ pub fn peak_mib(child: &Child) -> Option<u64> {
     let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
     let kib: u64 = line.split_whitespace().nth(1)?.parse().ok()?;
     Some(kib / 1024)
+}
+
+/// The metrics of a node on loopback.
+pub struct Metrics(String);
+
+impl Metrics {
+    /// At a port that is free now.
+    pub fn free() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        Self(listener.local_addr().unwrap().to_string())
+    }
+
+    /// The flags of a node that shows them.
+    pub fn flags(&self) -> [&str; 2] {
+        ["--metrics", &self.0]
+    }
+
+    /// Bytes of blocks that it has sent.
+    pub fn sent(&self) -> u64 {
+        self.number("store_exchange_bytes_total{direction=\"out\"}")
+    }
+
+    /// Bytes of blocks that have come to it.
+    pub fn received(&self) -> u64 {
+        self.number("store_exchange_bytes_total{direction=\"in\"}")
+    }
+
+    fn number(&self, name: &str) -> u64 {
+        let mut stream = TcpStream::connect(&self.0).unwrap();
+        let host = &self.0;
+        write!(
+            stream,
+            "GET /metrics HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"
+        )
+        .unwrap();
+        let mut text = String::new();
+        stream.read_to_string(&mut text).unwrap();
+        // A number that was never counted is not shown.
+        let line = text.lines().find(|line| line.starts_with(name));
+        line.map_or(0, |line| line.rsplit(' ').next().unwrap().parse().unwrap())
+    }
 }
