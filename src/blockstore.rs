@@ -230,6 +230,10 @@ pub trait Blockstore: Send + Sync {
         Ok(totals)
     }
 
+    /// How often blocks that were there may have gone: removed, or found rotten. Whoever keeps what
+    /// [`Blockstore::sizes`] said looks again when this has grown since before he asked.
+    fn removals(&self) -> u64;
+
     /// One block's bytes, like [`Blockstore::get_many`].
     fn get(&self, cid: &Cid) -> Result<Option<Bytes>, StoreError> {
         Ok(self.get_many(std::slice::from_ref(cid))?.pop().flatten())

@@ -85,8 +85,22 @@ contract!(
     committed_blocks_survive_a_reopening,
     large_and_empty_blocks,
     many_threads_put_the_same_and_all_of_it_is_there,
+    removals_can_be_noticed,
     behaves_like_a_map,
 );
+
+fn removals_can_be_noticed<S: Subject>() {
+    let subject = S::new();
+    let store = subject.store();
+    let block = raw("gone soon");
+    let before = store.removals();
+    store
+        .put_many(std::slice::from_ref(&block), Write::Bulk)
+        .unwrap();
+    assert_eq!(store.removals(), before, "nothing went");
+    store.delete_many(&[*block.cid()]).unwrap();
+    assert!(store.removals() > before);
+}
 
 fn raw(data: impl Into<Bytes>) -> Block {
     Block::hash(Version::V1, Codec::Raw, data.into()).unwrap()

@@ -98,6 +98,10 @@ impl Blockstore for Measure<'_> {
         self.store.links(cid)
     }
 
+    fn removals(&self) -> u64 {
+        self.store.removals()
+    }
+
     fn delete_many(&self, _: &[Cid]) -> Result<(), StoreError> {
         Ok(())
     }

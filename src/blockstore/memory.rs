@@ -1,6 +1,7 @@
 //! [`MemoryStore`]: blocks in a map, for tests and for content that is never kept.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use bytes::Bytes;
@@ -14,6 +15,7 @@ use crate::dag::{self, Link};
 #[derive(Debug, Default)]
 pub struct MemoryStore {
     blocks: RwLock<BTreeMap<Key, Bytes>>,
+    removals: AtomicU64,
 }
 
 impl MemoryStore {
@@ -80,7 +82,12 @@ impl Blockstore for MemoryStore {
         for cid in cids {
             map.remove(&Key::of(cid));
         }
+        self.removals.fetch_add(1, Ordering::Release);
         Ok(())
+    }
+
+    fn removals(&self) -> u64 {
+        self.removals.load(Ordering::Acquire)
     }
 
     fn commit(&self) -> Result<(), StoreError> {

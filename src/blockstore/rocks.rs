@@ -18,7 +18,7 @@ mod tables;
 mod upgrade;
 
 use std::path::Path;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Instant;
 
@@ -57,6 +57,8 @@ pub struct RocksStore {
     leases: Arc<Leases>,
     /// Grows with each batch that is read or written.
     traffic: AtomicU64,
+    /// Grows after each batch that removes blocks, or marks them as rotten.
+    removals: AtomicU64,
     /// Bytes of stored blocks at most; `u64::MAX`: no limit.
     quota: AtomicU64,
     /// Asked when a put would pass the quota.
@@ -94,6 +96,7 @@ impl RocksStore {
                 reserved: 0,
             }),
             traffic: AtomicU64::new(0),
+            removals: AtomicU64::new(0),
             leases: Arc::default(),
             quota: AtomicU64::new(u64::MAX),
             room: OnceLock::new(),
@@ -269,6 +272,10 @@ impl Blockstore for RocksStore {
         let keys: Vec<Key> = cids.iter().map(Key::of).collect();
         self.remove(&mut self.writer(), &keys)?;
         self.sweep_clones()
+    }
+
+    fn removals(&self) -> u64 {
+        self.removals.load(Ordering::Acquire)
     }
 
     fn commit(&self) -> Result<(), StoreError> {

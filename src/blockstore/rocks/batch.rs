@@ -4,6 +4,7 @@
 //! the quota is never passed, and nothing is removed between a look and a write.
 
 use std::collections::HashSet;
+use std::sync::atomic::Ordering;
 use std::sync::{MutexGuard, PoisonError};
 
 use bytes::Bytes;
@@ -299,7 +300,14 @@ impl RocksStore {
             };
         }
         // Logged, so that replaying older log records cannot bring a block back without its bytes.
-        self.write_batch(writer, batch, Write::Logged)
+        let removed = self.write_batch(writer, batch, Write::Logged)?;
+        self.note_removal();
+        Ok(removed)
+    }
+
+    /// Blocks that were there are not any more: whoever looked before has to look again.
+    fn note_removal(&self) {
+        self.removals.fetch_add(1, Ordering::Release);
     }
 
     /// Notes that the bytes of these blocks are not what they should be: they count as missing, and
@@ -318,6 +326,7 @@ impl RocksStore {
                 .put_cf(self.family(INDEX), key.as_bytes(), entry.encode());
         }
         self.write_batch(&mut writer, batch, Write::Logged)?;
+        self.note_removal();
         Ok(())
     }
 

@@ -198,6 +198,9 @@ impl Blockstore for Watching {
     fn commit(&self) -> Result<(), StoreError> {
         self.inner.commit()
     }
+    fn removals(&self) -> u64 {
+        self.inner.removals()
+    }
     fn for_each(&self, each: &mut dyn FnMut(Indexed) -> bool) -> Result<(), StoreError> {
         self.inner.for_each(each)
     }
