@@ -23,7 +23,7 @@ pub(crate) use pin::{Marks, Pin, PinType};
 pub(crate) use plumbing::{
     Block, BlockGet, BlockPut, BlockRm, Completions, Config, Dag, DagGet, DagStat, Gc, Man, Repo,
 };
-pub(crate) use swarm::{Connect, Network, Providers, Run};
+pub(crate) use swarm::{Connect, Network, Peers, Providers, Run};
 
 /// A content store without a centre: what goes in has the CID that IPFS gives it, and whoever has the
 /// CID gets the bytes from all who hold them.
@@ -78,8 +78,7 @@ pub(crate) enum Command {
     Run(Run),
     /// Who this node is, and where it listens
     Id,
-    /// The peers that the node is connected to
-    Peers,
+    Peers(Peers),
     Connect(Connect),
     Providers(Providers),
     #[command(subcommand)]

@@ -40,7 +40,7 @@ impl Command {
             Self::Pin(args) => pin::run(&args, context),
             Self::Run(_) => run::run(context),
             Self::Id => swarm::id(context),
-            Self::Peers => swarm::peers(context),
+            Self::Peers(args) => swarm::peers(&args, context),
             Self::Connect(args) => swarm::connect(&args, context),
             Self::Providers(args) => swarm::providers(&args, context),
             Self::Repo(Repo::Stat { quick }) => stat::repo(quick, context),

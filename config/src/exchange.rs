@@ -1,10 +1,13 @@
 //! Section `[exchange]`.
 
+use std::num::NonZeroU16;
+
 use serde::{Deserialize, Serialize};
 
+use crate::rate::{RateLimit, TimedLimit};
 use crate::units::{ByteSize, Duration};
 
-/// Fetching blocks from others.
+/// Blocks from others, and ours to them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Exchange {
@@ -12,6 +15,19 @@ pub struct Exchange {
     pub stall_timeout: Duration,
     /// Bytes that one download has asked for, or holds, and not yet written.
     pub download_memory: ByteSize,
+    /// Bytes per second to all others together.
+    pub upload_limit: RateLimit,
+    /// Bytes per second from all others together.
+    pub download_limit: RateLimit,
+    /// Bytes per second to each peer.
+    pub peer_upload_limit: RateLimit,
+    /// Bytes per second from each peer.
+    pub peer_download_limit: RateLimit,
+    /// Limits for all peers together by time of day, instead of the two above; of several that hold
+    /// at a time the first counts.
+    pub limits_by_time: Vec<TimedLimit>,
+    /// Peers that are served at the same time in an open swarm, besides one by chance.
+    pub upload_slots: NonZeroU16,
 }
 
 impl Default for Exchange {
@@ -19,6 +35,12 @@ impl Default for Exchange {
         Self {
             stall_timeout: Duration::from_secs(60),
             download_memory: ByteSize::mebibytes(64),
+            upload_limit: RateLimit::default(),
+            download_limit: RateLimit::default(),
+            peer_upload_limit: RateLimit::default(),
+            peer_download_limit: RateLimit::default(),
+            limits_by_time: Vec::new(),
+            upload_slots: NonZeroU16::new(8).expect("not zero"),
         }
     }
 }

@@ -10,6 +10,7 @@ mod log;
 mod metrics;
 mod network;
 mod paths;
+mod rate;
 mod storage;
 mod units;
 
@@ -22,6 +23,7 @@ pub use metrics::{Metrics, MetricsAddress};
 pub use multiaddr::Multiaddr;
 pub use network::{InvalidName, Network, NetworkName};
 pub use paths::{CONFIG_FILE, NoHome, PATH_VARIABLE, repo_path};
+pub use rate::{Direction, InvalidRate, RateLimit, TimedLimit};
 pub use storage::{Quota, ScrubInterval, Storage};
 pub use units::{ByteSize, Date, Duration, InvalidUnit};
 
@@ -36,7 +38,7 @@ pub struct Config {
     pub storage: Storage,
     /// The swarm.
     pub network: Network,
-    /// Fetching blocks from others.
+    /// Blocks from others, and ours to them.
     pub exchange: Exchange,
     /// Metrics over HTTP.
     pub metrics: Metrics,

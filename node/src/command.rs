@@ -44,6 +44,10 @@ pub(crate) enum Command {
         peer: PeerId,
         addresses: Vec<Multiaddr>,
     },
+    AddressesOf {
+        peers: Vec<PeerId>,
+        reply: oneshot::Sender<Vec<(PeerId, Vec<Multiaddr>)>>,
+    },
     Peers {
         reply: oneshot::Sender<Vec<PeerInfo>>,
     },

@@ -103,6 +103,9 @@ impl Driver {
             }
             Command::Remember { peer, addresses } => self.peers.heard(peer, &addresses, None),
             // Who asked and went does not care for the answer.
+            Command::AddressesOf { peers, reply } => {
+                drop(reply.send(self.peers.addresses_of(peers)));
+            }
             Command::Peers { reply } => drop(reply.send(self.peers.list())),
             Command::Addresses { reply } => drop(reply.send(self.listeners.full())),
             Command::Shutdown { done } => drop(done),

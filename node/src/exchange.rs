@@ -4,6 +4,7 @@
 //! and stores what comes, and hands it to readers. What to ask of whom is decided by [`scheduler`],
 //! which knows no network; `server` answers others.
 
+pub mod bandwidth;
 mod budget;
 mod bulk;
 pub mod codec;
@@ -11,6 +12,7 @@ pub mod codec;
 mod hostile;
 pub mod landing;
 mod outbound;
+pub mod reputation;
 pub mod scheduler;
 pub(crate) mod server;
 pub mod session;
@@ -23,10 +25,13 @@ use std::sync::Arc;
 use store::Cid;
 use store::blockstore::Blockstore;
 
+use self::bandwidth::Bandwidth;
 use self::budget::Budget;
 use self::outbound::Outbound;
+use self::reputation::Reputation;
 use self::scheduler::Limits;
 pub use self::session::{Mode, Session, SessionOptions, SessionProgress, SessionSource};
+use crate::metrics::Metrics;
 use crate::network::{Arrivals, Network};
 
 /// Below this much memory for downloads, everything is kept small.
@@ -58,6 +63,36 @@ impl From<&store_config::Exchange> for ExchangeConfig {
     }
 }
 
+/// How others are served.
+#[derive(Clone, Debug)]
+pub struct Serving {
+    /// How fast.
+    pub bandwidth: Bandwidth,
+    /// Who gave us what.
+    pub reputation: Reputation,
+    /// Where what was served is counted.
+    pub metrics: Metrics,
+    /// Upload slots; `None` in a private swarm, where everybody is served.
+    pub slots: Option<usize>,
+    /// Bytes of blocks that several ask for at the same time, kept in memory.
+    pub hot: usize,
+    /// Bytes that were read and wait to be written to their askers.
+    pub memory: u64,
+}
+
+impl Default for Serving {
+    fn default() -> Self {
+        Self {
+            bandwidth: Bandwidth::default(),
+            reputation: Reputation::default(),
+            metrics: Metrics::default(),
+            slots: None,
+            hot: 64 << 20,
+            memory: 64 << 20,
+        }
+    }
+}
+
 /// The handle of the exchange.
 #[derive(Clone)]
 pub struct Exchange {
@@ -75,10 +110,13 @@ impl Exchange {
         store: Arc<dyn Blockstore>,
         arrivals: Arrivals,
         config: ExchangeConfig,
+        serving: Serving,
     ) -> Self {
-        tokio::spawn(server::serve(network.clone(), Arc::clone(&store), arrivals));
+        let (bandwidth, reputation) = (serving.bandwidth.clone(), serving.reputation.clone());
+        let serve = server::serve(network.clone(), Arc::clone(&store), arrivals, serving);
+        tokio::spawn(serve);
         Self {
-            outbound: Arc::new(bulk::Asker::new(network)),
+            outbound: Arc::new(bulk::Asker::new(network, bandwidth, reputation)),
             store,
             budget: Budget::new(config.limits),
         }

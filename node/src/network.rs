@@ -295,6 +295,13 @@ impl Network {
         self.tell(Command::Remember { peer, addresses }).await;
     }
 
+    /// Where each of `peers` may be, as far as is known.
+    pub(crate) async fn addresses_of(&self, peers: Vec<PeerId>) -> Vec<(PeerId, Vec<Multiaddr>)> {
+        self.ask(|reply| Command::AddressesOf { peers, reply })
+            .await
+            .unwrap_or_default()
+    }
+
     /// The peers that are connected.
     pub async fn peers(&self) -> Vec<PeerInfo> {
         self.ask(|reply| Command::Peers { reply })

@@ -382,6 +382,15 @@ impl Peers {
         self.table.addresses(peer)
     }
 
+    /// Where each of `peers` may be; those of which nothing is known are left out.
+    pub(crate) fn addresses_of(&mut self, peers: Vec<PeerId>) -> Vec<(PeerId, Vec<Multiaddr>)> {
+        let known = peers.into_iter();
+        let known = known.map(|peer| (peer, self.table.addresses(&peer)));
+        known
+            .filter(|(_, addresses)| !addresses.is_empty())
+            .collect()
+    }
+
     /// The address that `peer` is connected from or at.
     pub(crate) fn remote(&self, peer: &PeerId) -> Option<&Multiaddr> {
         self.connected.remote(peer)

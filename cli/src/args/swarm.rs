@@ -34,6 +34,14 @@ pub(crate) struct Network {
     pub(crate) name: Option<String>,
 }
 
+/// Print the peers that the node is connected to
+#[derive(Debug, Args)]
+pub(crate) struct Peers {
+    /// Print what each did for us, too: answered requests, right and wrong bytes, rate
+    #[arg(short, long)]
+    pub(crate) long: bool,
+}
+
 /// Have the node connect to a peer
 #[derive(Debug, Args)]
 pub(crate) struct Connect {

@@ -1,12 +1,13 @@
 //! `store id`, `peers`, `connect`, `providers`.
 
-use std::time::Duration;
+use std::fmt::Write as _;
+use std::time::{Duration, UNIX_EPOCH};
 
 use store_config::Multiaddr;
 use store_node::api::message::{Id, Item, Peer, Provider, Request, SwarmRequest};
 
 use super::target;
-use crate::args::{Connect, Network, Providers};
+use crate::args::{Connect, Network, Peers, Providers};
 use crate::backend::{Answer, Conversation};
 use crate::context::Context;
 use crate::exit::Error;
@@ -16,8 +17,16 @@ pub(crate) fn id(context: &mut Context) -> Result<(), Error> {
     ask(&SwarmRequest::Id, None, "asking", context)
 }
 
-pub(crate) fn peers(context: &mut Context) -> Result<(), Error> {
-    ask(&SwarmRequest::Peers, None, "asking", context)
+pub(crate) fn peers(args: &Peers, context: &mut Context) -> Result<(), Error> {
+    let request = Request::Swarm(SwarmRequest::Peers);
+    let mut conversation = Conversation::open(context, None, &request, "asking")?;
+    let output = &mut context.output;
+    while let Some(answer) = conversation.next()? {
+        if let Answer::Item(Item::Peer(peer)) = answer {
+            output.result(&peer, if args.long { connected_long } else { connected })?;
+        }
+    }
+    Ok(())
 }
 
 pub(crate) fn connect(args: &Connect, context: &mut Context) -> Result<(), Error> {
@@ -48,7 +57,6 @@ fn ask(
         let Answer::Item(item) = answer else { continue };
         match item {
             Item::Id(id) => output.result(&id, identity)?,
-            Item::Peer(peer) => output.result(&peer, connected)?,
             Item::Connected(peer) => {
                 output.result(&peer, |peer| format!("connected to {}", peer.peer))?;
             }
@@ -86,6 +94,39 @@ fn connected(peer: &Peer) -> String {
         .map(ToString::to_string)
         .unwrap_or_default();
     format!("{}  {direction}  {rtt:>8}  {agent}  {address}", peer.peer)
+}
+
+/// With what it did for us in a second line.
+fn connected_long(peer: &Peer) -> String {
+    let first = connected(peer);
+    let Some(told) = &peer.reputation else {
+        return format!("{first}\n  nothing was asked of it yet");
+    };
+    let mut second = format!(
+        "  {} % of requests answered lately ({} in all, {} failed)  {} right  {} wrong  {} late",
+        told.ratio,
+        told.done,
+        told.failed,
+        output::size(told.good),
+        output::size(told.bad),
+        output::size(told.late),
+    );
+    if told.rate > 0 {
+        let _ = write!(second, "  {}/s", output::size(told.rate));
+    }
+    if told.refused > 0 {
+        let _ = write!(second, "  {} refused", told.refused);
+    }
+    match told.excluded_until {
+        Some(until) => {
+            let until = UNIX_EPOCH + Duration::from_secs(until);
+            let until = humantime::format_rfc3339_seconds(until);
+            let _ = write!(second, "  not asked before {until}: it gave wrong bytes");
+        }
+        None if !told.welcome => second.push_str("  not asked for now: most requests failed"),
+        None => {}
+    }
+    format!("{first}\n{second}")
 }
 
 fn milliseconds(time: Duration) -> String {

@@ -390,6 +390,35 @@ pub struct Peer {
     pub rtt_us: Option<u64>,
     /// Whether it speaks our chunk protocol.
     pub exchange: bool,
+    /// What it did for us, if it did anything.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reputation: Option<Reputation>,
+}
+
+/// What a peer did for us, in all time that is remembered.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reputation {
+    /// Of what was asked of it lately, the share that came and was right, in percent.
+    pub ratio: u8,
+    /// Bytes per second, lately; 0 where that was not measured.
+    pub rate: u64,
+    /// Requests that were answered.
+    pub done: u64,
+    /// Requests that failed in any way.
+    pub failed: u64,
+    /// Bytes that were right.
+    pub good: u64,
+    /// Bytes that were wrong.
+    pub bad: u64,
+    /// Bytes that did not come in time.
+    pub late: u64,
+    /// Requests that were refused.
+    pub refused: u64,
+    /// Whether it is asked for anything now.
+    pub welcome: bool,
+    /// In Unix seconds: not asked before then, since it gave wrong bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub excluded_until: Option<u64>,
 }
 
 /// A peer that was just connected to.

@@ -18,6 +18,8 @@ use store::wire::{Request, Response};
 use tokio::sync::mpsc;
 
 use self::lane::Order;
+use super::bandwidth::Bandwidth;
+use super::reputation::Reputation;
 use crate::network::{Network, RequestError};
 
 /// Orders that wait for a lane at most: sixteen requests of each of sixty-four sessions. Who finds the
@@ -28,6 +30,8 @@ const ORDERS: usize = 1024;
 #[derive(Clone)]
 pub(crate) struct Asker {
     network: Network,
+    bandwidth: Bandwidth,
+    reputation: Reputation,
     lanes: Lanes,
 }
 
@@ -42,15 +46,21 @@ pub(super) struct Lane {
 }
 
 impl Asker {
-    pub(super) fn new(network: Network) -> Self {
+    pub(super) fn new(network: Network, bandwidth: Bandwidth, reputation: Reputation) -> Self {
         Self {
             network,
+            bandwidth,
+            reputation,
             lanes: Arc::default(),
         }
     }
 
     pub(super) const fn network(&self) -> &Network {
         &self.network
+    }
+
+    pub(super) const fn reputation(&self) -> &Reputation {
+        &self.reputation
     }
 
     /// Asks `peer` for leaves. Must be called within a tokio runtime.
@@ -79,7 +89,9 @@ impl Asker {
     fn open(&self, peer: PeerId) -> Lane {
         let (orders, queue) = mpsc::channel(ORDERS);
         let lanes = Arc::clone(&self.lanes);
-        tokio::spawn(lane::run(self.network.clone(), peer, queue, lanes));
+        let throttle = self.bandwidth.download(peer);
+        let network = self.network.clone();
+        tokio::spawn(lane::run(network, peer, throttle, queue, lanes));
         Lane {
             orders,
             next: Arc::new(AtomicU64::new(1)),

@@ -8,6 +8,7 @@ use store::wire::{Request, Response};
 use tokio::sync::{broadcast, mpsc};
 
 use super::bulk::{Asker, Parts};
+use super::reputation::Reputation;
 use crate::network::{ConnectError, NetworkEvent, ProviderRecord, RequestError};
 
 /// The way to other peers.
@@ -36,6 +37,9 @@ pub(crate) trait Outbound: Send + Sync + 'static {
 
     /// What happens from now on.
     fn events(&self) -> broadcast::Receiver<NetworkEvent>;
+
+    /// Who kept their word so far.
+    fn reputation(&self) -> Reputation;
 }
 
 impl Outbound for Asker {
@@ -80,5 +84,9 @@ impl Outbound for Asker {
 
     fn events(&self) -> broadcast::Receiver<NetworkEvent> {
         self.network().events()
+    }
+
+    fn reputation(&self) -> Reputation {
+        Asker::reputation(self).clone()
     }
 }

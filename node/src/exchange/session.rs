@@ -7,6 +7,7 @@
 
 mod asked;
 mod candidates;
+mod deeds;
 mod driver;
 mod intake;
 mod rate;

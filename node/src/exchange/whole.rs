@@ -44,7 +44,13 @@ pub(super) async fn node(transport: TransportKind, listen: &str) -> Node {
     let config = ExchangeConfig {
         limits: Limits::default(),
     };
-    let exchange = Exchange::start(network.clone(), blocks, arrivals, config);
+    let exchange = Exchange::start(
+        network.clone(),
+        blocks,
+        arrivals,
+        config,
+        Serving::default(),
+    );
     Node {
         exchange,
         network,
@@ -179,7 +185,7 @@ async fn transport_alone() {
         }
     });
     let peer = b.connect(a.addresses().await.remove(0)).await.unwrap();
-    let asker = bulk::Asker::new(b.clone());
+    let asker = bulk::Asker::new(b.clone(), Bandwidth::default(), Reputation::default());
     let node = store::cid::parse("bafkqabtimvwgy3yk").unwrap();
     let get = || {
         let (first, count) = (0, 4);

@@ -3,7 +3,7 @@
 //! Its methods block, and are for threads outside the runtime: those of conversations.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use libp2p::{Multiaddr, PeerId};
@@ -15,10 +15,14 @@ use tokio_util::sync::CancellationToken;
 
 use super::NodeError;
 use crate::address::peer_of;
-use crate::exchange::{Exchange, ExchangeConfig, Session, SessionOptions};
+use crate::exchange::bandwidth::{Bandwidth, local_minute};
+use crate::exchange::reputation::Reputation;
+use crate::exchange::{Exchange, ExchangeConfig, Serving, Session, SessionOptions};
 use crate::identity;
 use crate::metrics::{Metrics, http};
-use crate::network::{ConnectError, Network, NetworkConfig, ProviderRecord, Role, inlets};
+use crate::network::{
+    ConnectError, Network, NetworkConfig, NetworkError, ProviderRecord, Role, inlets,
+};
 
 /// Requests of others that wait to be looked at; the swarm answers Busy beyond. The exchange's server
 /// takes one within microseconds, to answer or to refuse it.
@@ -30,6 +34,9 @@ const STREAMS: usize = 64;
 /// Bytes of downloads in memory with `storage.low_memory`: as many as one peer may owe.
 const LOW_MEMORY: ByteSize = ByteSize::mebibytes(16);
 
+/// Bytes of hot blocks with `storage.low_memory`.
+const LOW_MEMORY_HOT: usize = 8 << 20;
+
 /// A place in the network.
 #[derive(Debug)]
 pub struct Joined {
@@ -37,6 +44,8 @@ pub struct Joined {
     network: Network,
     exchange: Exchange,
     metrics: Metrics,
+    reputation: Reputation,
+    repo: Weak<Repo>,
     /// Whom a command meets first. It has just joined: no content is given up as long as one of these
     /// is still on its way.
     awaited: Vec<Multiaddr>,
@@ -71,12 +80,17 @@ impl Joined {
             downloads.download_memory = downloads.download_memory.min(LOW_MEMORY);
         }
         let downloads = ExchangeConfig::from(&downloads);
-        let exchange = Exchange::start(network.clone(), blocks, arrivals, downloads);
+        let reputation = load_reputation(Arc::clone(repo)).await?;
+        reputation.keep(repo);
+        let serving = serving(config, reputation.clone(), metrics.clone());
+        let exchange = Exchange::start(network.clone(), blocks, arrivals, downloads, serving);
         Ok(Self {
             handle: Handle::current(),
             network,
             exchange,
             metrics,
+            reputation,
+            repo: Arc::downgrade(repo),
             awaited,
         })
     }
@@ -147,6 +161,12 @@ impl Joined {
         self.handle.block_on(self.network.provide(root));
     }
 
+    /// Who kept their word.
+    #[must_use]
+    pub const fn reputation(&self) -> &Reputation {
+        &self.reputation
+    }
+
     /// Its numbers.
     #[must_use]
     pub const fn metrics(&self) -> &Metrics {
@@ -165,6 +185,39 @@ impl Joined {
 
     /// Ends it: bounded, see [`Network::shutdown`].
     pub async fn shutdown(&self) {
+        let (reputation, repo) = (self.reputation.clone(), Weak::clone(&self.repo));
+        let write = move || {
+            if let Some(repo) = repo.upgrade() {
+                reputation.write(&repo);
+            }
+        };
+        // One that panicked has written nothing, which costs memories only.
+        let _ = tokio::task::spawn_blocking(write).await;
         self.network.clone().shutdown().await;
+    }
+}
+
+/// Beside the async threads.
+async fn load_reputation(repo: Arc<Repo>) -> Result<Reputation, NodeError> {
+    let load = move || Reputation::load(&repo).map_err(NetworkError::from);
+    let loaded = tokio::task::spawn_blocking(load).await;
+    Ok(loaded.expect("loading does not panic")?)
+}
+
+fn serving(config: &Config, reputation: Reputation, metrics: Metrics) -> Serving {
+    let all = Serving {
+        bandwidth: Bandwidth::new(&config.exchange, local_minute),
+        reputation,
+        metrics,
+        slots: Some(config.exchange.upload_slots.get().into()),
+        ..Serving::default()
+    };
+    if !config.storage.low_memory {
+        return all;
+    }
+    Serving {
+        hot: LOW_MEMORY_HOT,
+        memory: LOW_MEMORY.bytes(),
+        ..all
     }
 }

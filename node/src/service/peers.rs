@@ -21,8 +21,13 @@ impl Service {
         match request {
             SwarmRequest::Id => speaker.item(Item::Id(self.id()?))?,
             SwarmRequest::Peers => {
-                for peer in self.running()?.peers() {
-                    speaker.item(Item::Peer(peer.into()))?;
+                let joined = self.running()?;
+                for peer in joined.peers() {
+                    let reputation = joined.reputation().told(&peer.peer);
+                    speaker.item(Item::Peer(Peer {
+                        reputation,
+                        ..peer.into()
+                    }))?;
                 }
             }
             SwarmRequest::Connect { address } => self.connect(address, speaker)?,
@@ -118,6 +123,7 @@ impl From<PeerInfo> for Peer {
                 .rtt
                 .map(|rtt| u64::try_from(rtt.as_micros()).unwrap_or(u64::MAX)),
             exchange: info.speaks_chunk,
+            reputation: None,
         }
     }
 }

@@ -11,6 +11,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::{Lanes, lock};
+use crate::exchange::bandwidth::Throttle;
 use crate::exchange::codec::{read_body, read_exactly};
 use crate::metrics::{IN, Metrics, OUT};
 use crate::network::{Network, RequestError};
@@ -61,6 +62,7 @@ struct Waiting {
 pub(super) async fn run(
     network: Network,
     peer: PeerId,
+    throttle: Throttle,
     mut orders: mpsc::Receiver<Order>,
     lanes: Lanes,
 ) {
@@ -73,6 +75,7 @@ pub(super) async fn run(
                 metrics: network.metrics().clone(),
                 idle: IDLE,
                 pending: Pending::new(),
+                throttle,
             };
             lane.run(reader, writer, &mut orders).await;
         }
@@ -114,6 +117,8 @@ pub(super) struct Conversation {
     /// Closed after so long without an order, when nothing is under way.
     pub(super) idle: Duration,
     pub(super) pending: Pending,
+    /// How fast answers are read.
+    pub(super) throttle: Throttle,
 }
 
 impl Conversation {
@@ -199,7 +204,7 @@ impl Conversation {
         let peer = self.peer;
         let bytes_in = self.metrics.swarm().exchange_bytes.get_or_create_owned(&IN);
         loop {
-            match read_part(&mut reader).await {
+            match read_part(&mut reader, &self.throttle).await {
                 Ok((id, response)) => {
                     bytes_in.inc_by(response.payload_size() as u64);
                     if let Err(reason) = self.pending.deliver(id, response) {
@@ -221,12 +226,14 @@ impl Conversation {
 
 async fn read_part(
     reader: &mut (impl AsyncRead + Unpin + Send),
+    throttle: &Throttle,
 ) -> std::io::Result<(u64, Response)> {
     let body = read_body(reader, MAX_HEADER_SIZE).await?;
     let header = Header::decode(&body)
         .map_err(|error| std::io::Error::new(std::io::ErrorKind::InvalidData, error))?;
     let mut blocks = Vec::with_capacity(header.payload().len());
     for &size in header.payload() {
+        throttle.take(size as u64).await;
         blocks.push(read_exactly(reader, size).await?);
     }
     Ok((header.id(), header.with_payload(blocks)))

@@ -86,6 +86,7 @@ fn lane_closing_after(idle: Duration) -> (Near, Answerer) {
             metrics: Metrics::default(),
             idle,
             pending: lane::Pending::new(),
+            throttle: Bandwidth::default().download(peer),
         };
         lane.run(reader, writer, &mut queue).await;
     });

@@ -7,12 +7,17 @@ use store::Cid;
 use store::blockstore::{Blockstore, StoreError};
 use store::cid::Codec;
 use store::dag::Link;
-use store::wire::{Extent, Leaf, MAX_HEADER_SIZE, MAX_NODES, ManifestNode, Request, Response};
+use store::wire::{
+    Extent, Leaf, MAX_HEADER_SIZE, MAX_NODES, ManifestNode, Request, Response, SMALL_CONTENT,
+};
 
 /// What a node takes in the header beside its CID and its bits: tags and lengths.
 const NODE_OVERHEAD: usize = 16;
 /// The header's bytes that nodes may take, with room for the one that passes it.
 const NODES_SIZE: usize = MAX_HEADER_SIZE / 2;
+/// Blocks of a content that is small, at most: the least useful ones have 40 bytes.
+const SMALL_BLOCKS: usize = 2048;
+const SMALL_STEP: usize = 32;
 
 /// Answers `request`. A block that cannot be read counts as missing: another peer may have it whole.
 ///
@@ -25,9 +30,8 @@ pub(in crate::exchange) fn answer(
     match request {
         Request::Manifest { nodes, .. } => manifest(store, nodes, request.max_bytes()),
         Request::Get { extents, .. } => leaves(store, extents, request.max_bytes()),
-        // Nothing is said of what others hold yet: who asks finds out by asking for it.
-        Request::Have { .. } => Ok(Response::Have(Vec::new())),
-        Request::Peers { .. } => Ok(Response::Peers(Vec::new())),
+        // `have` and `seekers` answer these.
+        Request::Have { .. } | Request::Peers { .. } => Ok(Response::NotFound),
     }
 }
 
@@ -38,11 +42,14 @@ fn manifest(
     roots: &[Cid],
     max_bytes: usize,
 ) -> Result<Response, StoreError> {
-    let mut queue: VecDeque<Cid> = roots.iter().copied().collect();
-    let mut seen: HashSet<Cid> = queue.iter().copied().collect();
+    let mut queue: VecDeque<(Cid, bool)> = VecDeque::with_capacity(roots.len());
+    for root in roots {
+        queue.push_back((*root, is_small(store, root)?));
+    }
+    let mut seen: HashSet<Cid> = roots.iter().copied().collect();
     let mut nodes: Vec<ManifestNode> = Vec::new();
     let (mut bytes, mut header) = (0, 0);
-    while let Some(cid) = queue.pop_front() {
+    while let Some((cid, with_leaves)) = queue.pop_front() {
         let Some(links) = whole(store.links(&cid))? else {
             continue;
         };
@@ -59,8 +66,9 @@ fn manifest(
         for link in &links {
             let kind = kind_of(store, link)?;
             is_leaf.push(kind == Child::Leaf);
-            if kind == Child::Inner && seen.insert(link.cid) {
-                queue.push_back(link.cid);
+            let wanted = kind == Child::Inner || with_leaves;
+            if wanted && seen.insert(link.cid) {
+                queue.push_back((link.cid, with_leaves));
             }
         }
         nodes.push(ManifestNode {
@@ -73,6 +81,36 @@ fn manifest(
         return Ok(Response::NotFound);
     }
     Ok(Response::Manifest { nodes, more: false })
+}
+
+/// Whether all blocks below `root` are here and come to no more than [`SMALL_CONTENT`], so that they all
+/// come with it.
+fn is_small(store: &dyn Blockstore, root: &Cid) -> Result<bool, StoreError> {
+    let mut left = SMALL_CONTENT;
+    let mut seen = 0;
+    let mut queue = vec![*root];
+    while let Some(cid) = queue.pop() {
+        let Some(links) = whole(store.links(&cid))? else {
+            return Ok(false);
+        };
+        seen += links.len();
+        if seen > SMALL_BLOCKS {
+            return Ok(false);
+        }
+        let children: Vec<Cid> = links.iter().map(|link| link.cid).collect();
+        // Some at a time: a node of a large file is known by its first children.
+        for children in children.chunks(SMALL_STEP) {
+            for size in store.sizes(children)? {
+                let Some(rest) = size.and_then(|size| left.checked_sub(size.into())) else {
+                    return Ok(false);
+                };
+                left = rest;
+            }
+        }
+        let is_node = |cid: &Cid| cid.codec() != Codec::Raw.code();
+        queue.extend(children.into_iter().filter(is_node));
+    }
+    Ok(true)
 }
 
 /// What we know of a child.
@@ -166,7 +204,7 @@ fn block(store: &dyn Blockstore, cid: &Cid) -> Result<Option<Bytes>, StoreError>
 }
 
 /// Takes a rotten block for a missing one (DESIGN §3).
-fn whole<T>(found: Result<Option<T>, StoreError>) -> Result<Option<T>, StoreError> {
+pub(super) fn whole<T>(found: Result<Option<T>, StoreError>) -> Result<Option<T>, StoreError> {
     match found {
         Err(StoreError::Corrupt { cid, reason }) => {
             tracing::warn!(%cid, reason, "a rotten block is not served");

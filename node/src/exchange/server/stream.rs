@@ -1,103 +1,138 @@
-//! Bulk streams that others open: each request in turn, in parts.
+//! Bulk streams that others open: a task that reads what is asked, and one that writes the parts.
 
+use std::collections::HashMap;
 use std::io;
-use std::sync::Arc;
 
-use futures::{AsyncReadExt, AsyncWriteExt};
-use libp2p::{PeerId, Stream};
-use store::blockstore::Blockstore;
-use store::wire::{Ask, Extent, MAX_REQUEST_SIZE, Part, Request};
-use tokio::sync::{Semaphore, mpsc};
+use futures::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use libp2p::PeerId;
+use store::wire::{Ask, Encoded, MAX_REQUEST_SIZE, Part};
+use tokio::sync::mpsc;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::make;
+use super::hands::Note;
+use super::queues::Ticket;
+use crate::exchange::bandwidth::Throttle;
 use crate::exchange::codec::read_body;
 
-/// Requests of one stream that wait at most.
-const QUEUED: usize = 64;
-/// Leaves of one part, and the bytes that are read for it.
-const PART: u32 = 16;
-const PART_BYTES: u32 = 1 << 20;
+/// Parts that wait to be written at most. Those with blocks are bounded by the pipe; whoever asks so
+/// much that is answered in words alone, and does not read, is not served.
+const PARTS: usize = 8192;
+/// What is written at once, so that a slow connection shows that it moves.
+const SLICE: u64 = 128 << 10;
 
-pub(super) async fn serve(
-    store: Arc<dyn Blockstore>,
-    mut streams: mpsc::Receiver<(PeerId, Stream)>,
-    readers: Arc<Semaphore>,
-) {
-    while let Some((peer, stream)) = streams.recv().await {
-        let (store, readers) = (Arc::clone(&store), Arc::clone(&readers));
-        tokio::spawn(async move {
-            let (mut reader, mut writer) = stream.split();
-            let (asks, mut asked) = mpsc::channel::<(u64, Request)>(QUEUED);
-            let (parts, mut ready) = mpsc::channel::<Part>(1);
-            let read = async {
-                loop {
-                    let body = read_body(&mut reader, MAX_REQUEST_SIZE).await?;
-                    let ask = Ask::decode(&body).map_err(io::Error::other)?;
-                    if let Ask::Get { id, request } = ask {
-                        let _ = asks.send((id, request)).await;
-                    }
-                }
-            };
-            let answer = async {
-                while let Some((id, request)) = asked.recv().await {
-                    for piece in pieces(request) {
-                        let _reading = readers.acquire().await;
-                        let response = make(Arc::clone(&store), piece, peer).await;
-                        let _ = parts.send(Part { id, response }).await;
-                    }
-                }
-            };
-            let write = async {
-                while let Some(part) = ready.recv().await {
-                    let encoded = part.encode().map_err(io::Error::other)?;
-                    writer.write_all(&encoded.head).await?;
-                    for block in encoded.payload {
-                        writer.write_all(&block).await?;
-                    }
-                    if ready.is_empty() {
-                        writer.flush().await?;
-                    }
-                }
-                Ok(())
-            };
-            let end: io::Result<()> = tokio::select! {
-                end = read => end,
-                () = answer => Ok(()),
-                end = write => end,
-            };
-            tracing::debug!(%peer, ?end, "a bulk stream of a peer is over");
-        });
+/// A stream, by a number that is not used twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct StreamId(pub(super) u64);
+
+/// The hands' end of a stream. Dropping it ends the stream.
+pub(super) struct Outlet {
+    pub(super) peer: PeerId,
+    /// Of the requests that are not over.
+    pub(super) tickets: HashMap<u64, Ticket>,
+    /// Bytes handed to the writer that it has not written.
+    pub(super) unwritten: u64,
+    parts: mpsc::Sender<Encoded>,
+    _over: DropGuard,
+}
+
+impl Outlet {
+    /// Hands a part to the writer. The bytes of its blocks.
+    ///
+    /// # Errors
+    /// Why the stream is to be closed.
+    pub(super) fn send(&mut self, part: Part) -> Result<u64, &'static str> {
+        let encoded = part.encode().map_err(|_| "a part is too large")?;
+        let payload: usize = encoded.payload.iter().map(bytes::Bytes::len).sum();
+        self.parts
+            .try_send(encoded)
+            .map_err(|_| "its peer asks and does not read")?;
+        self.unwritten += payload as u64;
+        Ok(payload as u64)
     }
 }
 
-fn pieces(request: Request) -> Vec<Request> {
-    let Request::Get {
-        root,
-        extents,
-        urgency,
-        ..
-    } = request
-    else {
-        return Vec::new();
-    };
-    let mut pieces = Vec::new();
-    for extent in extents {
-        let mut first = 0;
-        while first < extent.count {
-            // One leaf of the usual size; small ones together.
-            let count = 1.min(PART).min(extent.count - first);
-            pieces.push(Request::Get {
-                root,
-                extents: vec![Extent {
-                    node: extent.node,
-                    first: extent.first + first,
-                    count,
-                }],
-                max_bytes: PART_BYTES,
-                urgency,
-            });
-            first += count;
+/// Serves a stream until it breaks, its peer ends it or talks nonsense, or the outlet is dropped.
+pub(super) fn open<S>(
+    id: StreamId,
+    peer: PeerId,
+    stream: S,
+    throttle: Throttle,
+    notes: mpsc::Sender<Note>,
+) -> Outlet
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let (parts, outgoing) = mpsc::channel(PARTS);
+    let over = CancellationToken::new();
+    let guard = over.clone().drop_guard();
+    let (reader, writer) = stream.split();
+    // Two tasks, so that one peer's reading and writing go on side by side; the first that ends takes
+    // the other with it.
+    let (ended, said) = (over.clone(), notes.clone());
+    tokio::spawn(async move {
+        let read = ended.run_until_cancelled(read(id, reader, &said)).await;
+        if let Some(Err(error)) = read {
+            tracing::debug!(%peer, %error, "a bulk stream of a peer is over");
+        }
+        ended.cancel();
+        // Fails only when the node ends.
+        let _ = said.send(Note::Closed { stream: id }).await;
+    });
+    tokio::spawn(async move {
+        let write = write(id, writer, outgoing, &throttle, &notes);
+        if let Some(Err(error)) = over.run_until_cancelled(write).await {
+            tracing::debug!(%peer, %error, "a bulk stream of a peer broke");
+        }
+        over.cancel();
+    });
+    Outlet {
+        peer,
+        tickets: HashMap::new(),
+        unwritten: 0,
+        parts,
+        _over: guard,
+    }
+}
+
+async fn read(
+    stream: StreamId,
+    mut reader: impl AsyncRead + Unpin + Send,
+    notes: &mpsc::Sender<Note>,
+) -> io::Result<()> {
+    loop {
+        let body = read_body(&mut reader, MAX_REQUEST_SIZE).await?;
+        let ask = Ask::decode(&body).map_err(io::Error::other)?;
+        if notes.send(Note::Ask { stream, ask }).await.is_err() {
+            return Ok(());
         }
     }
-    pieces
+}
+
+async fn write(
+    stream: StreamId,
+    mut writer: impl AsyncWrite + Unpin + Send,
+    mut parts: mpsc::Receiver<Encoded>,
+    throttle: &Throttle,
+    notes: &mpsc::Sender<Note>,
+) -> io::Result<()> {
+    while let Some(Encoded { head, payload }) = parts.recv().await {
+        writer.write_all(&head).await?;
+        for block in payload {
+            let mut rest = block.as_ref();
+            while !rest.is_empty() {
+                let slice = usize::try_from(throttle.slice().min(SLICE)).unwrap_or(usize::MAX);
+                let (now, later) = rest.split_at(slice.min(rest.len()));
+                let bytes = now.len() as u64;
+                throttle.take(bytes).await;
+                writer.write_all(now).await?;
+                rest = later;
+                // Fails only when the node ends.
+                let _ = notes.send(Note::Written { stream, bytes }).await;
+            }
+        }
+        if parts.is_empty() {
+            writer.flush().await?;
+        }
+    }
+    Ok(())
 }

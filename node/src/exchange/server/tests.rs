@@ -1,4 +1,4 @@
-//! Answers from a store in memory, and who is let in.
+//! Answers from a store in memory.
 
 use store::Block;
 use store::blockstore::{MemoryStore, Write};
@@ -8,11 +8,12 @@ use store::unixfs::Name;
 use store::unixfs::data::{Data, Kind};
 
 use super::answer::answer;
-use super::*;
 use store::Cid;
+use store::blockstore::Blockstore;
 use store::cid::Codec;
 use store::dag::Link;
 use store::wire::{Extent, Leaf};
+use store::wire::{Request, Response};
 
 fn raw(byte: u8, size: usize) -> Block {
     Block::hash(Version::V1, Codec::Raw, vec![byte; size].into()).unwrap()
@@ -136,24 +137,136 @@ fn leaves_come_one_entry_for_each_that_was_asked_for() {
 }
 
 #[test]
-fn one_peer_never_takes_all_places() {
-    let mut outstanding = Outstanding::default();
-    let (greedy, other) = (PeerId::random(), PeerId::random());
-    let admitted = (0..1000).filter(|_| outstanding.admit(greedy)).count();
-    assert_eq!(admitted, OUTSTANDING_PER_PEER);
-    assert!(outstanding.admit(other));
-    outstanding.remove(greedy);
-    assert!(outstanding.admit(greedy));
+fn a_small_content_comes_whole_with_its_manifest() {
+    let leaves: Vec<Block> = (0..4).map(|i| raw(i, 20 << 10)).collect();
+    let inner = node(&[&leaves[0], &leaves[1]]);
+    let root = node(&[&inner, &leaves[2], &leaves[3]]);
+    let mut all = vec![&root, &inner];
+    all.extend(&leaves);
+    let cids_of = |response| {
+        let Response::Manifest { nodes, more } = response else {
+            panic!("it is there")
+        };
+        assert!(!more);
+        nodes.into_iter().map(|node| node.cid).collect::<Vec<_>>()
+    };
+    let cids = cids_of(manifest(&store_of(&all), vec![*root.cid()], 1 << 20));
+    assert_eq!(cids.len(), 6);
+    // Not where one of them is missing, nor where they are more than small.
+    let some = cids_of(manifest(&store_of(&all[..5]), vec![*root.cid()], 1 << 20));
+    assert_eq!(some, [*root.cid(), *inner.cid()]);
+    let (large, too) = (raw(7, 100 << 10), raw(8, 100 << 10));
+    let root = node(&[&large, &too]);
+    let cids = cids_of(manifest(
+        &store_of(&[&large, &too, &root]),
+        vec![*root.cid()],
+        1 << 20,
+    ));
+    assert_eq!(cids, [*root.cid()]);
 }
 
-#[test]
-fn places_are_bounded_whatever_the_number_of_peers() {
-    let mut outstanding = Outstanding::default();
-    let admitted = (0..1000)
-        .filter(|_| outstanding.admit(PeerId::random()))
-        .count();
-    assert_eq!(
-        (admitted, outstanding.by_peer.len()),
-        (OUTSTANDING, OUTSTANDING)
-    );
+mod pages {
+    use std::time::{Duration, Instant};
+
+    use store::wire::{Held, Known, Page};
+
+    use super::*;
+    use crate::exchange::server::have::Pages;
+
+    fn ask(pages: &Pages, store: &MemoryStore, known: &[Known], now: Instant) -> Vec<Page> {
+        pages.answer(store, known, now).unwrap()
+    }
+
+    #[test]
+    fn pages_say_what_is_here_and_are_left_out_while_that_is_the_same() {
+        let (a, b) = (raw(1, 10), raw(2, 10));
+        let root = node(&[&a, &b]);
+        let store = store_of(&[&root, &b]);
+        let (pages, now) = (Pages::default(), Instant::now());
+        let known = |version| {
+            let node = *root.cid();
+            [Known { node, version }]
+        };
+        let first = ask(&pages, &store, &known(0), now);
+        let [
+            Page {
+                version,
+                held: Held::Some(bits),
+                ..
+            },
+        ] = &first[..]
+        else {
+            panic!("{first:?}")
+        };
+        assert!(!bits.get(0) && bits.get(1));
+        let later = now + Duration::from_secs(1);
+        assert_eq!(ask(&pages, &store, &known(*version), later), []);
+        // Another one comes.
+        store
+            .put_many(std::slice::from_ref(&a), Write::Bulk)
+            .unwrap();
+        assert_eq!(
+            ask(&pages, &store, &known(*version), later),
+            [],
+            "not yet stale"
+        );
+        let later = later + Duration::from_secs(1);
+        let all = ask(&pages, &store, &known(*version), later);
+        let [
+            Page {
+                version: second,
+                held: Held::All,
+                ..
+            },
+        ] = &all[..]
+        else {
+            panic!("{all:?}")
+        };
+        assert!(second > version);
+        // What is removed is noticed at once.
+        store.delete_many(&[*b.cid()]).unwrap();
+        let third = ask(&pages, &store, &known(*second), later);
+        assert!(
+            matches!(
+                &third[..],
+                [Page {
+                    held: Held::Some(_),
+                    ..
+                }]
+            ),
+            "{third:?}"
+        );
+        store.delete_many(&[*a.cid()]).unwrap();
+        let last = ask(&pages, &store, &known(0), later);
+        assert!(
+            matches!(
+                &last[..],
+                [Page {
+                    held: Held::Nothing,
+                    ..
+                }]
+            ),
+            "{last:?}"
+        );
+    }
+
+    #[test]
+    fn of_a_node_that_is_not_here_nothing_is_held() {
+        let unknown = Known {
+            node: *node(&[&raw(1, 1)]).cid(),
+            version: 0,
+        };
+        let store = store_of(&[]);
+        let pages = ask(&Pages::default(), &store, &[unknown], Instant::now());
+        assert!(
+            matches!(
+                &pages[..],
+                [Page {
+                    held: Held::Nothing,
+                    ..
+                }]
+            ),
+            "{pages:?}"
+        );
+    }
 }

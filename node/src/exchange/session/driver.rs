@@ -11,6 +11,7 @@ use tokio::task::JoinSet;
 
 use super::asked::{Asked, Question, Reply};
 use super::candidates::{others, search};
+use super::deeds::Deeds;
 use super::intake::{Intake, Job, look_up};
 use super::rate::Rate;
 use super::shared::{End, Shared};
@@ -63,6 +64,7 @@ pub(super) struct Driver {
     heard: mpsc::Receiver<Note>,
     jobs: mpsc::Sender<Job>,
     asked: Asked,
+    deeds: Deeds,
     /// All that runs for the session, and ends with it.
     tasks: JoinSet<()>,
     searching: bool,
@@ -92,6 +94,7 @@ impl Driver {
         let mut tasks = JoinSet::new();
         tasks.spawn_blocking(move || intake.run(queue));
         Self {
+            deeds: Deeds::new(outbound.reputation()),
             outbound,
             store,
             shared,
@@ -211,7 +214,17 @@ impl Driver {
 
     fn step(&mut self, event: Event<PeerId>) -> Option<End> {
         let mut end = None;
-        for action in self.scheduler.step(self.began.elapsed(), event) {
+        for event in self.deeds.screen(event) {
+            end = end.or(self.hear(event));
+        }
+        end
+    }
+
+    fn hear(&mut self, event: Event<PeerId>) -> Option<End> {
+        let mut end = None;
+        let now = self.began.elapsed();
+        self.deeds.heard(now, &event);
+        for action in self.scheduler.step(now, event) {
             match action {
                 Action::FindPeers => self.find_peers(),
                 Action::LookUp(cid) => self.look_up(cid),
@@ -221,6 +234,7 @@ impl Driver {
                     nodes,
                     max_bytes,
                 } => {
+                    self.deeds.asked(request, peer, max_bytes, now);
                     let question = Question::Manifest(nodes.clone());
                     let message = Request::Manifest {
                         root: self.task.root,
@@ -237,6 +251,7 @@ impl Driver {
                     max_bytes,
                     urgent,
                 } => {
+                    self.deeds.asked(request, peer, max_bytes, now);
                     let urgency = if urgent {
                         Urgency::Reader
                     } else {
@@ -345,6 +360,7 @@ impl Driver {
         } else {
             tracing::info!(%peer, %root, %reason, "peer dropped");
         }
+        self.deeds.dropped(peer, reason);
         self.asked.drop_peer(peer);
     }
 

@@ -19,6 +19,7 @@ use tokio::sync::{broadcast, mpsc};
 
 use super::*;
 use crate::exchange::bulk::Parts;
+use crate::exchange::reputation::Reputation;
 use crate::exchange::scheduler::Limits;
 use crate::exchange::server::answer::answer;
 use crate::network::{ConnectError, NetworkEvent, ProviderRecord, RequestError};
@@ -134,6 +135,10 @@ impl Outbound for Fake {
 
     fn connected(&self) -> BoxFuture<'static, Vec<PeerId>> {
         Box::pin(async { Vec::new() })
+    }
+
+    fn reputation(&self) -> Reputation {
+        Reputation::default()
     }
 
     fn events(&self) -> broadcast::Receiver<NetworkEvent> {
@@ -402,6 +407,9 @@ impl Blockstore for Small {
     }
     fn commit(&self) -> Result<(), StoreError> {
         Ok(())
+    }
+    fn removals(&self) -> u64 {
+        self.0.removals()
     }
     fn for_each(&self, each: &mut dyn FnMut(Indexed) -> bool) -> Result<(), StoreError> {
         self.0.for_each(each)
