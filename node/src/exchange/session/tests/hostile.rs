@@ -30,7 +30,8 @@ async fn beside_an_honest_one(lie: Lie) -> Arc<Fake> {
 
 /// Gets it from liars alone: what the end says.
 async fn alone(lie: Lie) -> SourceError {
-    let (root, theirs, _) = content(2, 4, 1000);
+    // More than comes with a manifest.
+    let (root, theirs, _) = content(2, 4, 20_000);
     let fake = Arc::new(Fake::new().with(&theirs, lie));
     let ours = Arc::new(MemoryStore::default());
     let session = start(&fake, ours.clone(), root, Mode::Whole);
