@@ -22,7 +22,7 @@ use std::sync::PoisonError;
 
 use crate::blockstore::{Blockstore, StoreError};
 use crate::pin;
-use crate::repo::{CLONES, Repo, RepoError, format, write};
+use crate::repo::{CLONES, Repo, RepoError, RepoFile, format, write};
 
 pub use self::manifest::{Generation, Member};
 pub use self::restore::{Restored, restore};
@@ -34,8 +34,15 @@ const MARK: &str = "store backup 1\n";
 const MARKER: &str = "store-backup";
 const FILES: &str = "files";
 /// Files of a repo that a backup has, beside the database.
-const BESIDE: [&str; 2] = [IDENTITY, "store.toml"];
-pub(crate) const IDENTITY: &str = "identity.key";
+///
+/// With the key of its private swarm: restored without, a member would go out into the open, and show
+/// everybody there what it has.
+const BESIDE: [&str; 4] = [
+    RepoFile::Identity.name(),
+    RepoFile::SwarmKey.name(),
+    RepoFile::Owners.name(),
+    "store.toml",
+];
 
 /// Why there is no backup, or none can be made or restored.
 #[derive(Debug, thiserror::Error)]

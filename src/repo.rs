@@ -4,6 +4,8 @@
 //! format         "2\n"; written last, so that where it is, all the rest is whole
 //! repo.lock      locked (flock) while the repo is open; the holder's pid as text
 //! identity.key   the node's secret key, mode 0600, once there is one
+//! swarm.key      the key of the private swarm that it is of, mode 0600, if it is of one
+//! owners         whom it stores for, and how much, if there are any
 //! db/            RocksDB
 //! clones/        clones of users' files, once there are any
 //! store.toml     settings, if any; not read here
@@ -13,6 +15,7 @@
 //! Invariant: one process at a time has it open. docs/storage.md has the details.
 
 mod check;
+mod file;
 pub mod format;
 mod lock;
 mod migrate;
@@ -36,6 +39,7 @@ use crate::records::{Family, Records};
 use crate::unixfs::origin;
 
 pub use self::check::Checked;
+pub use self::file::RepoFile;
 use self::format::State;
 use self::lock::Lock;
 pub use self::migrate::{Migration, migrate};
@@ -288,21 +292,39 @@ impl Repo {
 
     /// The node's secret key, as [`Repo::set_identity`] was given it; `None` where there is none yet.
     pub fn identity(&self) -> Result<Option<Vec<u8>>, RepoError> {
-        let path = self.identity_path();
+        self.file(RepoFile::Identity)
+    }
+
+    /// Keeps the node's secret key, readable by the owner alone. Durable when it returns.
+    pub fn set_identity(&self, key: &[u8]) -> Result<(), RepoError> {
+        self.set_file(RepoFile::Identity, key)
+    }
+
+    /// The content of a small file, as [`Repo::set_file`] was given it; `None` where there is none.
+    pub fn file(&self, file: RepoFile) -> Result<Option<Vec<u8>>, RepoError> {
+        let path = self.path.join(file.name());
         match fs::read(&path) {
-            Ok(key) => Ok(Some(key)),
+            Ok(content) => Ok(Some(content)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(RepoError::io("read", &path)(error)),
         }
     }
 
-    /// Keeps the node's secret key, readable by the owner alone. Durable when it returns.
-    pub fn set_identity(&self, key: &[u8]) -> Result<(), RepoError> {
-        write::replace(&self.identity_path(), key)
+    /// Replaces a small file, readable by the owner alone. Durable when it returns; after a crash either
+    /// the old or the new content is there.
+    pub fn set_file(&self, file: RepoFile, content: &[u8]) -> Result<(), RepoError> {
+        write::replace(&self.path.join(file.name()), content)
     }
 
-    fn identity_path(&self) -> PathBuf {
-        self.path.join("identity.key")
+    /// Removes a small file; a missing one is not an error. Durable when it returns.
+    pub fn remove_file(&self, file: RepoFile) -> Result<(), RepoError> {
+        let path = self.path.join(file.name());
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(RepoError::io("remove", &path)(error))
+            }
+            _ => write::sync_dir(&self.path),
+        }
     }
 
     /// Makes every block durable and closes the repo; the lock is free when it returns, unless

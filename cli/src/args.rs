@@ -5,6 +5,7 @@ mod care;
 mod cid;
 mod content;
 mod described;
+mod membership;
 mod pin;
 mod plumbing;
 mod shape;
@@ -19,6 +20,7 @@ pub(crate) use car::{Car, CarExport, CarImport, CarLs, ImportKubo};
 pub(crate) use care::{Backup, Restore, Verify};
 pub(crate) use cid::{CidFormat, CidVerb};
 pub(crate) use content::{Add, Cat, Get, Ls, Share, Wait};
+pub(crate) use membership::{Secret, Swarm, SwarmAccept};
 pub(crate) use pin::{Marks, Pin, PinType};
 pub(crate) use plumbing::{
     Block, BlockGet, BlockPut, BlockRm, Completions, Config, Dag, DagGet, DagStat, Gc, Man, Repo,
@@ -81,6 +83,8 @@ pub(crate) enum Command {
     Peers(Peers),
     Connect(Connect),
     Providers(Providers),
+    #[command(subcommand)]
+    Swarm(Swarm),
     #[command(subcommand)]
     Repo(Repo),
     Gc(Gc),

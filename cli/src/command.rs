@@ -15,6 +15,7 @@ mod import_kubo;
 mod init;
 mod ls;
 mod man;
+mod membership;
 mod pass;
 mod pin;
 mod restore;
@@ -42,6 +43,7 @@ impl Command {
             Self::Id => swarm::id(context),
             Self::Peers(args) => swarm::peers(&args, context),
             Self::Connect(args) => swarm::connect(&args, context),
+            Self::Swarm(args) => membership::run(args, context),
             Self::Providers(args) => swarm::providers(&args, context),
             Self::Repo(Repo::Stat { quick }) => stat::repo(quick, context),
             Self::Gc(args) => gc::run(&args, context),

@@ -114,6 +114,13 @@ impl Default for Metrics {
 }
 
 impl Metrics {
+    /// Counts nobody as connected any more: the swarm has been left.
+    pub(crate) fn forget_swarm(&self) {
+        self.swarm.connections.clear();
+        self.swarm.peers.set(0);
+        self.swarm.kad_peers.set(0);
+    }
+
     /// Lets a service register its numbers.
     pub fn register(&self, register: impl FnOnce(&mut Registry)) {
         register(&mut self.registry.lock().unwrap_or_else(PoisonError::into_inner));

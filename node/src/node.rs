@@ -2,8 +2,10 @@
 //! here, in the other order.
 
 mod host;
+mod inside;
 mod joined;
 mod joining;
+mod ports;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -23,6 +25,7 @@ use crate::metrics::http;
 use crate::network::{NetworkError, Role};
 use crate::scrub::Scrubber;
 use crate::service::Service;
+use crate::swarm_key::SwarmKeyError;
 use crate::upkeep::Upkeep;
 
 /// Program and version, as peers and users are told it.
@@ -56,6 +59,9 @@ pub enum NodeError {
     /// The node's key.
     #[error(transparent)]
     Identity(#[from] IdentityError),
+    /// The key of its private swarm.
+    #[error(transparent)]
+    SwarmKey(#[from] SwarmKeyError),
     /// The swarm.
     #[error(transparent)]
     Network(#[from] NetworkError),

@@ -13,6 +13,7 @@ use std::num::NonZeroUsize;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use libp2p::core::ConnectedPoint;
+use libp2p::core::transport::TransportError;
 use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
 use libp2p::swarm::{ConnectionId, DialError, Swarm};
 use libp2p::{Multiaddr, PeerId, identify, ping};
@@ -235,7 +236,10 @@ impl Peers {
         }
         if !self.connected.contains(&peer) {
             self.targets.lost(&peer, Instant::now());
-            let reason = format!("peer `{peer}` closed the connection");
+            let reason = format!(
+                "peer `{peer}` closed the connection before it said who it is; it may be of a private \
+                 swarm, whose key this node has not"
+            );
             self.waiters
                 .settle(&peer, &Err(ConnectError::Unreachable { reason }));
         }
@@ -433,7 +437,10 @@ fn explain(peer: Option<PeerId>, error: &DialError) -> ConnectError {
         (DialError::Transport(errors), _) => {
             let reasons: Vec<_> = errors
                 .iter()
-                .map(|(address, error)| format!("`{address}`: {error}"))
+                .map(|(address, error)| match error {
+                    TransportError::Other(error) => format!("`{address}`: {error}"),
+                    error @ TransportError::MultiaddrNotSupported(_) => error.to_string(),
+                })
                 .collect();
             ConnectError::Unreachable {
                 reason: reasons.join("; "),

@@ -14,6 +14,7 @@ mod gc;
 mod get;
 mod kubo;
 mod land;
+mod membership;
 mod passed;
 mod peers;
 mod pin;
@@ -34,12 +35,14 @@ use store_config::Config;
 use crate::api::conversation::Conversation;
 use crate::api::message::{Failure, Request};
 use crate::node::{Joined, Joining};
+use crate::owners::Owners;
 
 /// Answers commands.
 pub struct Service {
     repo: Arc<Repo>,
     config: Config,
     joining: Joining,
+    owners: Owners,
 }
 
 impl fmt::Debug for Service {
@@ -55,6 +58,7 @@ impl Service {
     #[must_use]
     pub fn local(repo: Arc<Repo>, config: Config) -> Self {
         Self {
+            owners: Owners::of(Arc::clone(&repo)),
             repo,
             config,
             joining: Joining::when_needed(),
@@ -65,6 +69,7 @@ impl Service {
     #[must_use]
     pub fn with_node(repo: Arc<Repo>, config: Config, joined: Arc<Joined>) -> Self {
         Self {
+            owners: Owners::of(Arc::clone(&repo)),
             repo,
             config,
             joining: Joining::already(joined),
@@ -84,6 +89,7 @@ impl Service {
             Request::Share(share) => self.share(&share, &speaker),
             Request::Pin(request) => self.pin(request, &speaker),
             Request::Swarm(request) => self.swarm(request, &speaker),
+            Request::Membership(request) => self.membership(request, &speaker),
             Request::Stat(request) => self.stat(&request, &speaker),
             Request::Gc(request) => self.gc(request, &speaker),
             Request::Car(request) => self.car(&request, conversation),

@@ -3,10 +3,11 @@
 //! `authenticated` is **the seam**. Every transport passes through it with its peer already
 //! authenticated and its connection already multiplexed, and nothing reaches the swarm around it:
 //! - tests put the memory transport there ([`TransportKind::Memory`]);
-//! - the membership proof of a private swarm belongs there (`Transport::and_then`), so that a stranger
+//! - the proof of membership of a private swarm runs there (`Transport::and_then`), so that a stranger
 //!   is refused before the swarm has seen his connection.
 
 mod head_start;
+mod membership;
 mod security;
 #[cfg(test)]
 mod tests;
@@ -23,8 +24,10 @@ use libp2p::tls::certificate::GenError;
 use libp2p::{PeerId, Transport, dns, noise, quic, tcp};
 
 use self::head_start::HeadStart;
+use self::membership::Membership;
 use self::security::Security;
 use self::yamux::Yamux;
+use crate::swarm_key::SwarmKey;
 
 /// A connection that is not ready (secured and multiplexed) after this long is given up: libp2p's own
 /// builder allows as much.
@@ -64,30 +67,36 @@ pub enum TransportError {
     Noise(#[from] noise::Error),
 }
 
-/// Builds the transport of a node with this key.
-pub(crate) fn build(kind: TransportKind, key: &Keypair) -> Result<Authenticated, TransportError> {
+/// Builds the transport of a node with this key; with a swarm key, for members of that swarm alone.
+pub(crate) fn build(
+    kind: TransportKind,
+    key: &Keypair,
+    swarm: Option<&SwarmKey>,
+) -> Result<Authenticated, TransportError> {
+    let members = swarm.map(|swarm| Membership::new(swarm, key.public().to_peer_id()));
     match kind {
-        TransportKind::Sockets => named(key),
-        TransportKind::Memory => memory(key),
+        TransportKind::Sockets => named(key, members.as_ref()),
+        TransportKind::Memory => memory(key, members.as_ref()),
     }
 }
 
-fn named(key: &Keypair) -> Result<Authenticated, TransportError> {
+fn named(key: &Keypair, members: Option<&Membership>) -> Result<Authenticated, TransportError> {
     if std::env::var_os(KEY_LOG).is_some() {
         tracing::warn!("{KEY_LOG} is set: the secrets of QUIC connections are written there");
     }
-    match dns::tokio::Transport::system(sockets(key)?) {
+    match dns::tokio::Transport::system(sockets(key, members)?) {
         Ok(transport) => Ok(transport.boxed()),
         Err(error) => {
             tracing::warn!(%error, "no name resolution: addresses with names cannot be dialed");
-            sockets(key)
+            sockets(key, members)
         }
     }
 }
 
-fn sockets(key: &Keypair) -> Result<Authenticated, TransportError> {
-    Ok(quic(key)
-        .or_transport(tcp(key)?)
+fn sockets(key: &Keypair, members: Option<&Membership>) -> Result<Authenticated, TransportError> {
+    let (quic, tcp) = (quic(key), tcp(key)?);
+    Ok(authenticated(quic, members)
+        .or_transport(authenticated(tcp, members))
         .map(|either, _| either.into_inner())
         .boxed())
 }
@@ -100,29 +109,33 @@ fn tcp(key: &Keypair) -> Result<Authenticated, TransportError> {
         .authenticate(Security::new(key)?)
         .multiplex(Yamux)
         .timeout(HANDSHAKE_TIMEOUT);
-    Ok(authenticated(transport.boxed()))
+    Ok(transport.boxed())
 }
 
 fn quic(key: &Keypair) -> Authenticated {
     // QUIC brings its own TLS and streams, and its own handshake timeout (5 s).
     let transport = quic::tokio::Transport::new(quic::Config::new(key))
         .map(|(peer, muxer), _| (peer, StreamMuxerBox::new(muxer)));
-    authenticated(HeadStart::new(transport, TCP_HEAD_START).boxed())
+    HeadStart::new(transport, TCP_HEAD_START).boxed()
 }
 
-fn memory(key: &Keypair) -> Result<Authenticated, TransportError> {
+fn memory(key: &Keypair, members: Option<&Membership>) -> Result<Authenticated, TransportError> {
     let transport = MemoryTransport::new()
         .upgrade(Version::V1Lazy)
         .authenticate(noise::Config::new(key)?)
         .multiplex(Yamux)
         .timeout(HANDSHAKE_TIMEOUT);
-    Ok(authenticated(transport.boxed()))
+    Ok(authenticated(transport.boxed(), members))
 }
 
 /// The seam (see the module's documentation): the one door between a transport and the swarm.
 ///
-/// An open network lets everybody through. A private one will run its membership proof here, over
-/// `transport.and_then(|(peer, muxer), point| prove(...))`, for TCP, QUIC and memory alike.
-fn authenticated(transport: Authenticated) -> Authenticated {
+/// An open network lets everybody through, a private one its members.
+fn authenticated(transport: Authenticated, members: Option<&Membership>) -> Authenticated {
+    let Some(members) = members.cloned() else {
+        return transport;
+    };
     transport
+        .and_then(move |(peer, muxer), point| members.prove(peer, muxer, point))
+        .boxed()
 }

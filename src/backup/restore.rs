@@ -5,8 +5,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::copy::{check_room, copy};
-use super::{BackupError, Backups, Generation, IDENTITY, Progress};
-use crate::repo::{CLONES, format, write};
+use super::{BackupError, Backups, Generation, Progress};
+use crate::repo::{CLONES, RepoFile, format, write};
 
 /// What was restored.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -82,7 +82,7 @@ fn copy_all(
     }
     let (mut done, total) = (0, generation.size());
     for member in &generation.members {
-        if member.path == IDENTITY && !same_identity {
+        if member.path == RepoFile::Identity.name() && !same_identity {
             continue;
         }
         let from = backups.stored(member);

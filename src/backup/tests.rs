@@ -8,7 +8,7 @@ use crate::block::Block;
 use crate::blockstore::Write;
 use crate::cid::{Codec, Version};
 use crate::pin::Wanted;
-use crate::repo::RepoOptions;
+use crate::repo::{RepoFile, RepoOptions};
 
 fn open(path: &Path) -> Repo {
     let options = RepoOptions {
@@ -46,6 +46,7 @@ fn what_was_pinned_before_is_in_a_backup_under_load_and_no_pin_in_it_dangles() {
     let dir = tempdir().unwrap();
     let repo = open(&dir.path().join("repo"));
     repo.set_identity(b"secret").unwrap();
+    repo.set_file(RepoFile::SwarmKey, b"swarm").unwrap();
     let backups = dir.path().join("backups");
     let ended = AtomicBool::new(false);
     let mut pinned_before = 0;
@@ -72,6 +73,9 @@ fn what_was_pinned_before_is_in_a_backup_under_load_and_no_pin_in_it_dangles() {
     restore(&backups, None, &target, false, &always).unwrap();
     let restored = open(&target);
     assert_eq!(restored.identity().unwrap(), None);
+    // Without it, what is private would come out into the open.
+    let swarm = restored.file(RepoFile::SwarmKey).unwrap();
+    assert_eq!(swarm.as_deref(), Some(&b"swarm"[..]));
     for number in 0..pinned_before as u64 {
         let root = *block(number).cid();
         assert!(restored.pins().get(&root).unwrap().is_some(), "{number}");

@@ -21,6 +21,7 @@ mod hostile;
 mod kill;
 mod limits;
 mod mdns;
+mod members;
 mod million;
 mod parts;
 mod pins;

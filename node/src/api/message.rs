@@ -9,6 +9,7 @@ mod add;
 mod car;
 mod care;
 mod land;
+mod membership;
 mod pin;
 mod plumbing;
 mod storage;
@@ -29,6 +30,7 @@ pub use self::care::{
     Backup, CareItem, CareRequest, Found as CareFound, Hit, ScrubStatus, Verified, Verify,
 };
 pub use self::land::{Land, LandFile, LandStep};
+pub use self::membership::{AcceptedOwner, Membership, MembershipRequest};
 pub use self::pin::{
     Holder, Pin, PinExpiry, PinFilter, PinMarks, PinRequest, PinType, PinVerified, Updated,
 };
@@ -57,6 +59,8 @@ pub enum Request {
     Pin(PinRequest),
     /// Who is there.
     Swarm(SwarmRequest),
+    /// Which swarm it is of, and whom it stores for.
+    Membership(MembershipRequest),
     /// What is on this machine.
     Stat(StatRequest),
     /// Remove what nothing keeps.
@@ -317,6 +321,10 @@ pub enum Item {
     Connected(Connected),
     /// A peer that says it has the content.
     Provider(Provider),
+    /// The swarm that this node is of.
+    Membership(Membership),
+    /// An owner that this node stores for.
+    AcceptedOwner(AcceptedOwner),
     /// The repo.
     Repo(RepoStat),
     /// What was removed.

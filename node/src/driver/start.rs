@@ -34,7 +34,7 @@ const LISTEN_TIMEOUT: Duration = Duration::from_secs(5);
 impl Driver {
     /// Joins the swarm: returns when all listening addresses are there.
     pub(crate) async fn start(
-        config: NetworkConfig,
+        mut config: NetworkConfig,
         repo: Arc<Repo>,
         keypair: Keypair,
         commands: mpsc::Receiver<Command>,
@@ -42,12 +42,15 @@ impl Driver {
         events: broadcast::Sender<NetworkEvent>,
     ) -> Result<Self, NetworkError> {
         let local = keypair.public().to_peer_id();
+        if let Some(key) = &config.swarm_key {
+            config.network = key.network();
+        }
         let metrics = config.metrics.clone();
         let memory = Memory::load(Arc::clone(&repo), config.role).await?;
         let (writer, written) = Writer::start(repo, metrics.clone());
         let store = ProviderStore::new(local, &memory.roots, memory.providers, writer.clone());
         let mut swarm = Swarm::new(
-            transport::build(config.transport, &keypair)?,
+            transport::build(config.transport, &keypair, config.swarm_key.as_ref())?,
             Behaviour::new(&config, &keypair, store, inlets.streams)?,
             local,
             swarm::Config::with_tokio_executor().with_idle_connection_timeout(IDLE_TIMEOUT),

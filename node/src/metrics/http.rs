@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::State;
@@ -12,10 +13,12 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
 use super::Metrics;
-use crate::network::Network;
 
 /// The media type of [`Metrics::text`].
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// Whether the node is well.
+type Up = Arc<dyn Fn() -> bool + Send + Sync>;
 
 /// Why the numbers cannot be shown.
 #[derive(Debug, thiserror::Error)]
@@ -49,14 +52,15 @@ impl Drop for Server {
     }
 }
 
-/// Serves `/metrics` and `/healthz` on `address`. Who can reach it can read it: there is no login.
+/// Serves `/metrics` and `/healthz` on `address`; `up` says whether the node is well. Who can reach it can
+/// read it: there is no login.
 ///
 /// # Errors
 /// If the address cannot be listened on.
 pub async fn serve(
     address: SocketAddr,
     metrics: Metrics,
-    network: Network,
+    up: impl Fn() -> bool + Send + Sync + 'static,
 ) -> Result<Server, ServeError> {
     let fail = |source| ServeError { address, source };
     let listener = TcpListener::bind(address).await.map_err(fail)?;
@@ -65,7 +69,7 @@ pub async fn serve(
         .route("/metrics", get(show))
         .with_state(metrics)
         .route("/healthz", get(health))
-        .with_state(network);
+        .with_state(Arc::new(up) as Up);
     let task = tokio::spawn(async move {
         if let Err(error) = axum::serve(listener, router).await {
             tracing::error!(%error, "the metrics server ended");
@@ -78,8 +82,8 @@ async fn show(State(metrics): State<Metrics>) -> impl IntoResponse {
     ([(header::CONTENT_TYPE, OPEN_METRICS)], metrics.text())
 }
 
-async fn health(State(network): State<Network>) -> (StatusCode, &'static str) {
-    if network.is_running() {
+async fn health(State(up): State<Up>) -> (StatusCode, &'static str) {
+    if up() {
         (StatusCode::OK, "ok\n")
     } else {
         (StatusCode::SERVICE_UNAVAILABLE, "the swarm has stopped\n")

@@ -5,6 +5,7 @@ use std::str::FromStr;
 use libp2p::{Multiaddr, StreamProtocol};
 
 use crate::metrics::Metrics;
+use crate::swarm_key::SwarmKey;
 use crate::transport::TransportKind;
 
 /// The longest network name in bytes: it stands in every protocol name.
@@ -15,6 +16,8 @@ const MAX_NAME: usize = 64;
 pub struct NetworkConfig {
     /// The network; peers of another one are strangers.
     pub network: NetworkName,
+    /// The key of a private swarm, whose name then takes the place of `network`; `None`: an open one.
+    pub swarm_key: Option<SwarmKey>,
     /// What we do for others.
     pub role: Role,
     /// Where to listen. Empty: nowhere, we only dial.
@@ -35,6 +38,7 @@ impl Default for NetworkConfig {
     fn default() -> Self {
         Self {
             network: NetworkName::default(),
+            swarm_key: None,
             role: Role::Storage,
             listen: Vec::new(),
             bootstrap: Vec::new(),

@@ -4,3 +4,4 @@ mod discovery;
 mod exchange;
 mod fixture;
 mod lifecycle;
+mod members;

@@ -2,6 +2,8 @@
 //!
 //! Its methods block, and are for threads outside the runtime: those of conversations.
 
+use std::fmt;
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -9,108 +11,157 @@ use std::time::Duration;
 use libp2p::{Multiaddr, PeerId};
 use store::Cid;
 use store::repo::Repo;
-use store_config::{ByteSize, Config};
+use store_config::Config;
 use tokio::runtime::Handle;
+use tokio::sync::{Mutex, watch};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::NodeError;
+use super::inside::Inside;
+use super::ports::same_ports;
 use crate::address::peer_of;
-use crate::exchange::bandwidth::{Bandwidth, local_minute};
 use crate::exchange::reputation::Reputation;
-use crate::exchange::{Exchange, ExchangeConfig, Serving, Session, SessionOptions};
-use crate::identity;
+use crate::exchange::{Session, SessionOptions};
 use crate::metrics::{Metrics, http};
-use crate::network::{
-    ConnectError, Network, NetworkConfig, NetworkError, ProviderRecord, Role, inlets,
-};
+use crate::network::{ConnectError, NetworkError, ProviderRecord, Role};
 
-/// Requests of others that wait to be looked at; the swarm answers Busy beyond. The exchange's server
-/// takes one within microseconds, to answer or to refuse it.
-const INBOUND: usize = 256;
-
-/// Bulk streams of others that wait to be served; they are reset beyond. Each is taken within microseconds.
-const STREAMS: usize = 64;
-
-/// Bytes of downloads in memory with `storage.low_memory`: as many as one peer may owe.
-const LOW_MEMORY: ByteSize = ByteSize::mebibytes(16);
-
-/// Bytes of hot blocks with `storage.low_memory`.
-const LOW_MEMORY_HOT: usize = 8 << 20;
+/// A port that was just let go may be taken for a moment: QUIC's socket stays until its connections
+/// have ended. Waited for this long.
+const PORTS_WITHIN: Duration = Duration::from_secs(5);
+/// How often it is tried.
+const PORTS_PAUSE: Duration = Duration::from_millis(50);
 
 /// A place in the network.
-#[derive(Debug)]
 pub struct Joined {
     handle: Handle,
-    network: Network,
-    exchange: Exchange,
+    peer_id: PeerId,
+    config: Config,
+    role: Role,
     metrics: Metrics,
     reputation: Reputation,
     repo: Weak<Repo>,
     /// Whom a command meets first. It has just joined: no content is given up as long as one of these
     /// is still on its way.
     awaited: Vec<Multiaddr>,
+    /// `None` while it moves from one swarm to another.
+    place: watch::Sender<Option<Inside>>,
+    /// Held by who moves it, or ends it.
+    moving: Mutex<()>,
+}
+
+impl fmt::Debug for Joined {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Joined")
+            .field("peer_id", &self.peer_id)
+            .field("place", &self.place.borrow())
+            .finish_non_exhaustive()
+    }
 }
 
 impl Joined {
     /// Joins: listens, serves others, and announces the repo's roots unless it is a client.
     pub async fn start(config: &Config, repo: &Arc<Repo>, role: Role) -> Result<Self, NodeError> {
-        let keypair = identity::load_or_create(repo)?;
         let metrics = Metrics::default();
-        let (inlets, arrivals) = inlets(INBOUND, STREAMS);
         let awaited = match role {
             Role::Client => config.network.bootstrap.iter(),
             _ => [].iter(),
         };
         let awaited = awaited.filter(|address| peer_of(address).is_some());
         let awaited = awaited.cloned().collect();
-        let network = NetworkConfig {
-            network: config.network.name.to_string().parse()?,
-            role,
-            listen: config.network.listen.clone(),
-            bootstrap: config.network.bootstrap.clone(),
-            mdns: config.network.mdns,
-            max_connections: config.network.max_connections.get(),
-            metrics: metrics.clone(),
-            ..NetworkConfig::default()
-        };
-        let network = Network::start(network, Arc::clone(repo), keypair, inlets).await?;
-        let blocks = Arc::clone(repo.blocks());
-        let mut downloads = config.exchange.clone();
-        if config.storage.low_memory {
-            downloads.download_memory = downloads.download_memory.min(LOW_MEMORY);
-        }
-        let downloads = ExchangeConfig::from(&downloads);
         let reputation = load_reputation(Arc::clone(repo)).await?;
+        let listen = config.network.listen.clone();
+        let inside = Inside::start(config, listen, repo, role, &metrics, &reputation).await?;
         reputation.keep(repo);
-        let serving = serving(config, reputation.clone(), metrics.clone());
-        let exchange = Exchange::start(network.clone(), blocks, arrivals, downloads, serving);
         Ok(Self {
             handle: Handle::current(),
-            network,
-            exchange,
+            peer_id: inside.network.peer_id(),
+            config: config.clone(),
+            role,
             metrics,
             reputation,
             repo: Arc::downgrade(repo),
             awaited,
+            place: watch::Sender::new(Some(inside)),
+            moving: Mutex::new(()),
         })
+    }
+
+    /// Leaves the swarm, closing all connections, and joins the one whose key the repo keeps now (or the
+    /// open one), on the same ports. Downloads that run end. What is asked for meanwhile waits.
+    ///
+    /// # Errors
+    /// If it cannot join. It is in no swarm then, and [`Joined::closed`].
+    pub fn rejoin(&self) -> Result<(), NodeError> {
+        self.handle.block_on(self.change_swarm())
+    }
+
+    async fn change_swarm(&self) -> Result<(), NodeError> {
+        let _moving = self.moving.lock().await;
+        let left = self.place.send_replace(None);
+        let left = left.expect("only who holds the lock takes it away, and puts another there");
+        let had = left.network.addresses().await;
+        left.network.clone().shutdown().await;
+        self.metrics.forget_swarm();
+        let (place, result) = match self.start_again(&had).await {
+            Ok(inside) => (inside, Ok(())),
+            Err(error) => (left, Err(error)),
+        };
+        self.place.send_replace(Some(place));
+        result
+    }
+
+    async fn start_again(&self, had: &[Multiaddr]) -> Result<Inside, NodeError> {
+        let repo = self.repo.upgrade().ok_or(NodeError::Ending)?;
+        let deadline = Instant::now() + PORTS_WITHIN;
+        loop {
+            let listen = same_ports(&self.config.network.listen, had);
+            let (metrics, reputation) = (&self.metrics, &self.reputation);
+            let start = Inside::start(&self.config, listen, &repo, self.role, metrics, reputation);
+            let start = start.await;
+            let taken = matches!(
+                start,
+                Err(NodeError::Network(NetworkError::Listen {
+                    kind: ErrorKind::AddrInUse,
+                    ..
+                }))
+            );
+            if !taken || Instant::now() > deadline {
+                return start;
+            }
+            tokio::time::sleep(PORTS_PAUSE).await;
+        }
+    }
+
+    /// Where it is; waits while it moves.
+    fn inside(&self) -> Inside {
+        let mut place = self.place.subscribe();
+        let there = async { place.wait_for(Option::is_some).await.map(|it| it.clone()) };
+        let there = self.handle.block_on(there);
+        there
+            .ok()
+            .flatten()
+            .expect("the sender is ours, and it was waited for")
     }
 
     /// Our peer id.
     #[must_use]
     pub fn peer_id(&self) -> PeerId {
-        self.network.peer_id()
+        self.peer_id
     }
 
     /// Where we listen.
     #[must_use]
     pub fn addresses(&self) -> Vec<Multiaddr> {
-        self.handle.block_on(self.network.addresses())
+        let network = self.inside().network;
+        self.handle.block_on(network.addresses())
     }
 
     /// Who is connected.
     #[must_use]
     pub fn peers(&self) -> Vec<crate::network::PeerInfo> {
-        self.handle.block_on(self.network.peers())
+        let network = self.inside().network;
+        self.handle.block_on(network.peers())
     }
 
     /// Connects; `None` when cancelled.
@@ -119,8 +170,9 @@ impl Joined {
         address: Multiaddr,
         cancel: &CancellationToken,
     ) -> Option<Result<PeerId, ConnectError>> {
+        let network = self.inside().network;
         self.handle
-            .block_on(cancel.run_until_cancelled(self.network.connect(address)))
+            .block_on(cancel.run_until_cancelled(network.connect(address)))
     }
 
     /// Looks for providers of `root` and hands out each, until the lookup ends, `timeout` has passed,
@@ -132,8 +184,9 @@ impl Joined {
         cancel: &CancellationToken,
         mut each: impl FnMut(ProviderRecord) -> bool,
     ) {
+        let network = self.inside().network;
         let lookup = async {
-            let mut found = self.network.providers(root).await;
+            let mut found = network.providers(root).await;
             while let Some(provider) = found.recv().await {
                 if !each(provider) {
                     return;
@@ -151,14 +204,16 @@ impl Joined {
     /// Opens a download of `root`.
     #[must_use]
     pub fn open(&self, root: Cid, mut options: SessionOptions) -> Session {
+        let exchange = self.inside().exchange;
         let _runtime = self.handle.enter();
         options.addresses.extend(self.awaited.iter().cloned());
-        self.exchange.open(root, options)
+        exchange.open(root, options)
     }
 
     /// Announces `root`, now and from now on.
     pub fn provide(&self, root: Cid) {
-        self.handle.block_on(self.network.provide(root));
+        let network = self.inside().network;
+        self.handle.block_on(network.provide(root));
     }
 
     /// Who kept their word.
@@ -175,15 +230,36 @@ impl Joined {
 
     /// Serves metrics over HTTP.
     pub async fn serve_metrics(&self, address: SocketAddr) -> Result<http::Server, NodeError> {
-        Ok(http::serve(address, self.metrics.clone(), self.network.clone()).await?)
+        let place = self.place.subscribe();
+        let up = move || {
+            let place = place.borrow();
+            // On its way from one swarm to another it is well.
+            place.as_ref().is_none_or(|it| it.network.is_running())
+        };
+        Ok(http::serve(address, self.metrics.clone(), up).await?)
     }
 
-    /// Waits for the end of the swarm.
+    /// Waits for the end of the swarm; a move to another is none.
     pub async fn closed(&self) {
-        self.network.closed().await;
+        let mut places = self.place.subscribe();
+        loop {
+            let place = places.borrow_and_update().clone();
+            let closed = async {
+                match place {
+                    Some(inside) => inside.network.closed().await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                biased;
+                // Never fails: the sender is ours.
+                _ = places.changed() => {}
+                () = closed => return,
+            }
+        }
     }
 
-    /// Ends it: bounded, see [`Network::shutdown`].
+    /// Ends it: bounded, see [`Network::shutdown`](crate::network::Network::shutdown).
     pub async fn shutdown(&self) {
         let (reputation, repo) = (self.reputation.clone(), Weak::clone(&self.repo));
         let write = move || {
@@ -193,7 +269,11 @@ impl Joined {
         };
         // One that panicked has written nothing, which costs memories only.
         let _ = tokio::task::spawn_blocking(write).await;
-        self.network.clone().shutdown().await;
+        let _moving = self.moving.lock().await;
+        let inside = self.place.borrow().clone();
+        if let Some(inside) = inside {
+            inside.network.shutdown().await;
+        }
     }
 }
 
@@ -202,22 +282,4 @@ async fn load_reputation(repo: Arc<Repo>) -> Result<Reputation, NodeError> {
     let load = move || Reputation::load(&repo).map_err(NetworkError::from);
     let loaded = tokio::task::spawn_blocking(load).await;
     Ok(loaded.expect("loading does not panic")?)
-}
-
-fn serving(config: &Config, reputation: Reputation, metrics: Metrics) -> Serving {
-    let all = Serving {
-        bandwidth: Bandwidth::new(&config.exchange, local_minute),
-        reputation,
-        metrics,
-        slots: Some(config.exchange.upload_slots.get().into()),
-        ..Serving::default()
-    };
-    if !config.storage.low_memory {
-        return all;
-    }
-    Serving {
-        hot: LOW_MEMORY_HOT,
-        memory: LOW_MEMORY.bytes(),
-        ..all
-    }
 }

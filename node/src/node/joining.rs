@@ -73,6 +73,14 @@ impl Joining {
         }
     }
 
+    /// Moves to the swarm whose key the repo keeps now, if this process is in one.
+    pub(crate) fn rejoin(&self) -> Result<(), NodeError> {
+        match self.current() {
+            Some(joined) => joined.rejoin(),
+            None => Ok(()),
+        }
+    }
+
     /// Leaves the network if it was joined here. Bounded.
     pub(crate) fn leave(&self) {
         let place = std::mem::replace(&mut *self.place(), Place::Left);

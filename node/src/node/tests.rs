@@ -1,8 +1,10 @@
 use std::path::Path;
+use std::thread;
 
 use super::*;
 use crate::api::client::Client;
-use crate::api::message::{Event, Item, Request, Share, SwarmRequest};
+use crate::api::message::{Event, Item, MembershipRequest, Request, Share, SwarmRequest};
+use crate::swarm_key::SwarmKey;
 use store::repo::RepoOptions;
 
 /// Well over what any wait here takes.
@@ -116,4 +118,71 @@ fn what_is_not_here_cannot_be_shared() {
     };
     assert_eq!(failure.kind.exit_code(), 3);
     node.shutdown().unwrap();
+}
+
+fn join(repo: &Path, key: &SwarmKey) {
+    let key = key.clone();
+    let events = ask(repo, &Request::Membership(MembershipRequest::Join { key }));
+    assert!(
+        matches!(events[..], [Event::Item(_), Event::Done]),
+        "{events:?}"
+    );
+}
+
+fn connect(repo: &Path, node: &Node) -> Result<(), String> {
+    let address = node.addresses()[0].clone();
+    let mut client = Client::connect(repo).unwrap();
+    client
+        .send(&Request::Swarm(SwarmRequest::Connect { address }))
+        .unwrap();
+    loop {
+        match client.next().unwrap() {
+            Some(Event::Done) => return Ok(()),
+            Some(Event::Failed(failure)) => return Err(failure.to_string()),
+            _ => {}
+        }
+    }
+}
+
+#[test]
+fn who_gets_another_key_leaves_at_once_and_stays_where_it_was() {
+    let dirs = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    let listens = |listen: &str| {
+        let mut config = config();
+        config.network.listen.push(listen.parse().unwrap());
+        config.metrics.address = "127.0.0.1:0".parse().unwrap();
+        config
+    };
+    let quic = "/ip4/127.0.0.1/udp/0/quic-v1";
+    let [one, other] = [0, 1].map(|n| start(dirs[n].path(), listens(quic)));
+    let [at_one, at_other] = [dirs[0].path(), dirs[1].path()];
+    let had = one.addresses();
+    assert_eq!(had.len(), 2);
+
+    let key = SwarmKey::generate();
+    join(at_one, &key);
+    assert_eq!(one.addresses(), had, "on the same ports");
+    assert!(
+        connect(at_other, &one).is_err(),
+        "it is of no private swarm"
+    );
+    join(at_other, &key);
+    connect(at_other, &one).unwrap();
+
+    // The key of one is replaced: both are alone at once.
+    let began = Instant::now();
+    join(at_one, &SwarmKey::generate());
+    assert!(one.joined.peers().is_empty());
+    while !other.joined.peers().is_empty() {
+        assert!(began.elapsed() < LONG, "it is still connected");
+        thread::yield_now();
+    }
+    assert!(began.elapsed() < Duration::from_secs(10));
+    assert!(connect(at_other, &one).is_err());
+
+    // Nodes did not end by moving, and end well.
+    assert!(one.run_until(std::future::ready(())).is_some());
+    for node in [one, other] {
+        node.shutdown().unwrap();
+    }
 }

@@ -48,7 +48,7 @@ impl Service {
         Ok(Id {
             peer,
             addresses: joined.map(|joined| joined.addresses()).unwrap_or_default(),
-            network: self.config.network.name.to_string(),
+            network: self.network_name(self.swarm_key()?.as_ref()),
             agent: AGENT.into(),
         })
     }

@@ -1,44 +1,56 @@
 //! What the tests of this module's parts share: a pipe, and muxers that are driven.
 
-use std::pin::pin;
+use std::io;
+use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex};
-use std::task::Poll;
+use std::task::{Context, Poll};
 
-use futures::StreamExt;
 use futures::future::{Either, poll_fn, select};
+use futures::{AsyncRead, AsyncWrite};
 use libp2p::core::muxing::{StreamMuxerBox, StreamMuxerExt, SubstreamBox};
-use libp2p::core::transport::{DialOpts, ListenerId, MemoryTransport, PortUse, TransportEvent};
-use libp2p::core::{Endpoint, Transport};
+use tokio::io::{DuplexStream, ReadBuf, duplex};
 
-/// How tests dial.
-pub(super) const DIAL: DialOpts = DialOpts {
-    role: Endpoint::Dialer,
-    port_use: PortUse::Reuse,
-};
+/// Bytes that wait in a pipe at most: more than any test sends. yamux does not read while it has a pong to
+/// write, so that two ends that fill a small pipe both ways can stop each other.
+const PIPE: usize = 64 << 20;
 
-/// Two ends of one connection in memory: who dialed, who listened.
-pub(super) async fn pipe() -> (SubstreamBox, SubstreamBox) {
-    let mut listener = MemoryTransport::new().boxed();
-    let any = "/memory/0".parse().expect("an address");
-    listener
-        .listen_on(ListenerId::next(), any)
-        .expect("a free port");
-    let address = match listener.select_next_some().await {
-        TransportEvent::NewAddress { listen_addr, .. } => listen_addr,
-        other => panic!("no address: {other:?}"),
-    };
-    let dial = MemoryTransport::new()
-        .boxed()
-        .dial(address, DIAL)
-        .expect("a memory address");
-    let accept = async {
-        match listener.select_next_some().await {
-            TransportEvent::Incoming { upgrade, .. } => upgrade.await,
-            other => panic!("nobody came: {other:?}"),
-        }
-    };
-    let (near, far) = futures::try_join!(dial, accept).expect("both ends");
-    (SubstreamBox::new(near), SubstreamBox::new(far))
+/// Two ends of one connection in memory. (libp2p's channels cannot be closed on one side.)
+pub(super) fn pipe() -> (End, End) {
+    let (near, far) = duplex(PIPE);
+    (End(near), End(far))
+}
+
+/// One of them.
+pub(super) struct End(DuplexStream);
+
+impl AsyncRead for End {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        let mut bytes = ReadBuf::new(bytes);
+        let read = tokio::io::AsyncRead::poll_read(Pin::new(&mut self.0), context, &mut bytes);
+        read.map_ok(|()| bytes.filled().len())
+    }
+}
+
+impl AsyncWrite for End {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        tokio::io::AsyncWrite::poll_write(Pin::new(&mut self.0), context, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        tokio::io::AsyncWrite::poll_flush(Pin::new(&mut self.0), context)
+    }
+
+    fn poll_close(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        tokio::io::AsyncWrite::poll_shutdown(Pin::new(&mut self.0), context)
+    }
 }
 
 /// A muxer that its test and its driver both use.

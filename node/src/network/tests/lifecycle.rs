@@ -117,7 +117,8 @@ async fn metrics_and_health_are_served() {
     let metrics = config.metrics.clone();
     let a = start(config).await;
     let local = "127.0.0.1:0".parse().unwrap();
-    let server = http::serve(local, metrics, a.network.clone())
+    let network = a.network.clone();
+    let server = http::serve(local, metrics, move || network.is_running())
         .await
         .unwrap();
     let page = get(&server, "/metrics").await;

@@ -45,7 +45,7 @@ fn keys() -> [Keypair; 2] {
 /// Both are ours, with suites in the order for processors with or without AES.
 async fn ours(dialer_has: bool, listener_has: bool) -> CipherSuite {
     let [a, b] = keys();
-    let (near, far) = pipe().await;
+    let (near, far) = pipe();
     let dial = Tls::with_suites(&a, suites(dialer_has))
         .unwrap()
         .connect(near);
@@ -80,7 +80,7 @@ async fn this_machines_processor_is_asked() {
 #[tokio::test]
 async fn we_dial_stock_and_speak_aes() {
     let [a, b] = keys();
-    let (near, far) = pipe().await;
+    let (near, far) = pipe();
     let dial = Tls::with_suites(&a, AES_FIRST).unwrap().connect(near);
     let listen = tls::Config::new(&b)
         .unwrap()
@@ -95,7 +95,7 @@ async fn we_dial_stock_and_speak_aes() {
 #[tokio::test]
 async fn stock_dials_us_and_its_order_counts() {
     let [a, b] = keys();
-    let (near, far) = pipe().await;
+    let (near, far) = pipe();
     let dial = tls::Config::new(&a)
         .unwrap()
         .upgrade_outbound(near, "/tls/1.0.0");
@@ -133,7 +133,7 @@ async fn a_certificate_without_the_peers_word_is_refused() {
     client.client_auth_cert_resolver = stolen;
     thief.client = Arc::new(client);
 
-    let (near, far) = pipe().await;
+    let (near, far) = pipe();
     let listen = Tls::new(&b).unwrap().accept(far);
     let dial = async {
         // In TLS 1.3 the dialer is done before its certificate is looked at: its first read fails.

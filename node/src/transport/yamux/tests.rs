@@ -50,7 +50,7 @@ async fn one_end(muxer: super::super::tests::Shared) -> Vec<Vec<u8>> {
 
 #[tokio::test]
 async fn trades_with_its_like() {
-    let (near, far) = pipe().await;
+    let (near, far) = pipe();
     trade(
         StreamMuxerBox::new(Yamux::start(near, Mode::Client)),
         StreamMuxerBox::new(Yamux::start(far, Mode::Server)),
@@ -60,7 +60,7 @@ async fn trades_with_its_like() {
 
 #[tokio::test]
 async fn dials_stock() {
-    let (near, far) = pipe().await;
+    let (near, far) = pipe();
     let stock = yamux::Config::default().upgrade_inbound(far, "/yamux/1.0.0");
     trade(
         StreamMuxerBox::new(Yamux::start(near, Mode::Client)),
@@ -71,7 +71,7 @@ async fn dials_stock() {
 
 #[tokio::test]
 async fn is_dialed_by_stock() {
-    let (near, far) = pipe().await;
+    let (near, far) = pipe();
     let stock = yamux::Config::default().upgrade_outbound(near, "/yamux/1.0.0");
     trade(
         StreamMuxerBox::new(stock.await.unwrap()),
@@ -82,7 +82,7 @@ async fn is_dialed_by_stock() {
 
 #[tokio::test]
 async fn bulk_goes_in_frames_of_64_kib() {
-    let (near, mut far) = pipe().await;
+    let (near, mut far) = pipe();
     let mut muxer = Yamux::start(near, Mode::Client);
     let mut stream = poll_fn(|context| muxer.poll_outbound_unpin(context))
         .await

@@ -1,0 +1,94 @@
+//! [`Inside`]: a node's stay in one swarm: the network under one swarm key, and what is exchanged over it.
+//! Who changes the key leaves, and begins another one.
+
+use std::sync::Arc;
+
+use libp2p::Multiaddr;
+use store::repo::Repo;
+use store_config::{ByteSize, Config};
+
+use super::NodeError;
+use crate::exchange::bandwidth::{Bandwidth, local_minute};
+use crate::exchange::reputation::Reputation;
+use crate::exchange::{Exchange, ExchangeConfig, Serving};
+use crate::identity;
+use crate::metrics::Metrics;
+use crate::network::{Network, NetworkConfig, Role, inlets};
+use crate::swarm_key::SwarmKey;
+
+/// Requests of others that wait to be looked at; the swarm answers Busy beyond. The exchange's server
+/// takes one within microseconds, to answer or to refuse it.
+const INBOUND: usize = 256;
+
+/// Bulk streams of others that wait to be served; they are reset beyond. Each is taken within microseconds.
+const STREAMS: usize = 64;
+
+/// Bytes of downloads in memory with `storage.low_memory`: as many as one peer may owe.
+const LOW_MEMORY: ByteSize = ByteSize::mebibytes(16);
+
+/// Bytes of hot blocks with `storage.low_memory`.
+const LOW_MEMORY_HOT: usize = 8 << 20;
+
+#[derive(Clone, Debug)]
+pub(super) struct Inside {
+    pub(super) network: Network,
+    pub(super) exchange: Exchange,
+}
+
+impl Inside {
+    /// Joins the swarm whose key the repo keeps, or the open one that is configured; listens on `listen`.
+    pub(super) async fn start(
+        config: &Config,
+        listen: Vec<Multiaddr>,
+        repo: &Arc<Repo>,
+        role: Role,
+        metrics: &Metrics,
+        reputation: &Reputation,
+    ) -> Result<Self, NodeError> {
+        let keypair = identity::load_or_create(repo)?;
+        let (inlets, arrivals) = inlets(INBOUND, STREAMS);
+        let swarm_key = SwarmKey::load(repo)?;
+        let private = swarm_key.is_some();
+        let network = NetworkConfig {
+            network: config.network.name.to_string().parse()?,
+            swarm_key,
+            role,
+            listen,
+            bootstrap: config.network.bootstrap.clone(),
+            mdns: config.network.mdns,
+            max_connections: config.network.max_connections.get(),
+            metrics: metrics.clone(),
+            ..NetworkConfig::default()
+        };
+        let network = Network::start(network, Arc::clone(repo), keypair, inlets).await?;
+        let blocks = Arc::clone(repo.blocks());
+        let mut downloads = config.exchange.clone();
+        if config.storage.low_memory {
+            downloads.download_memory = downloads.download_memory.min(LOW_MEMORY);
+        }
+        let downloads = ExchangeConfig::from(&downloads);
+        let serving = serving(config, private, reputation.clone(), metrics.clone());
+        let exchange = Exchange::start(network.clone(), blocks, arrivals, downloads, serving);
+        Ok(Self { network, exchange })
+    }
+}
+
+/// How others are served. Members of a private swarm need not earn it.
+fn serving(config: &Config, private: bool, reputation: Reputation, metrics: Metrics) -> Serving {
+    let slots = config.exchange.upload_slots.get().into();
+    let all = Serving {
+        bandwidth: Bandwidth::new(&config.exchange, local_minute),
+        reputation,
+        metrics,
+        slots: (!private).then_some(slots),
+        ..Serving::default()
+    };
+    if !config.storage.low_memory {
+        return all;
+    }
+    Serving {
+        hot: LOW_MEMORY_HOT,
+        memory: LOW_MEMORY.bytes(),
+        ..all
+    }
+}
