@@ -1,8 +1,9 @@
 //! [`Scheduler`]: who is asked for what, and when. Sans-IO: `step(now, event) -> actions`.
 //!
 //! It keeps to these rules, which the simulator checks over many seeds:
-//! - a leaf has one owner at a time: it is asked of another peer only after its owner has failed, or
-//!   has let its deadline pass; so blame is exact;
+//! - a leaf has one owner at a time, and at the end of a download, or where a reader waits, one copy
+//!   under way besides; whose bytes are wrong is known by the request that brought them;
+//! - what a slow peer owes goes to others, and little is fetched twice: one part in a hundred;
 //! - what is on this machine is not asked for;
 //! - a peer that gave wrong data is never asked again, and one that lacks a leaf is not asked for it;
 //! - memory is bounded, however large the content: [`Limits`];
@@ -12,13 +13,19 @@
 
 mod answer;
 mod assign;
+mod deadline;
 mod event;
+mod holders;
 mod pace;
 mod peers;
+mod pick;
 mod place;
+mod reader;
 mod recent;
+mod request;
 mod slab;
 mod status;
+mod steal;
 mod tree;
 
 #[cfg(test)]
@@ -45,8 +52,10 @@ pub use self::event::{
     Action, Answer, Child, Defeat, Event, Failure, Held, Outcome, Page, Reason, RequestId,
     Standing, Stored, Time,
 };
-use self::pace::Sent;
+use self::holders::Around;
 use self::peers::Peers;
+use self::reader::Reader;
+use self::request::Request;
 pub use self::status::{Phase, Status};
 use self::tree::Tree;
 
@@ -117,33 +126,6 @@ pub struct Task {
     pub seed: u64,
 }
 
-/// A request under way.
-#[derive(Debug)]
-#[allow(
-    clippy::struct_excessive_bools,
-    reason = "what it is, and how far its answer is"
-)]
-struct Request<P> {
-    peer: P,
-    /// Its blocks, in the order asked.
-    cids: Vec<Cid>,
-    /// Whether it is a Manifest.
-    manifest: bool,
-    /// Bytes that count as owed until it ends.
-    bytes: u64,
-    sent: Sent,
-    sent_at: Time,
-    deadline: Time,
-    /// Bytes that have come.
-    came: u64,
-    /// Whether a block of it has come and was right.
-    gave: bool,
-    /// Whether the whole answer has come and is being verified.
-    received: bool,
-    /// Whether the deadline has passed: its blocks may be asked of others.
-    overdue: bool,
-}
-
 /// A download's decisions.
 #[derive(Debug)]
 pub struct Scheduler<P> {
@@ -152,8 +134,26 @@ pub struct Scheduler<P> {
     peers: Peers<P>,
     requests: BTreeMap<RequestId, Request<P>>,
     next_request: RequestId,
+    /// When the next Manifest or Have is overdue, at the soonest.
+    questions_due: Time,
+    /// Bytes that all peers together owe us.
+    owed: u64,
+    /// Bytes that have come and are not taken in yet, of all requests.
+    held: u64,
     /// What readers wait for, in order.
     wants: Vec<Cid>,
+    reader: Reader,
+    around: Around,
+    /// When the first leaf was asked for.
+    first_get: Option<Time>,
+    /// When leaves last changed hands, and when readers' were last looked after.
+    stole_at: Time,
+    rescued_at: Time,
+    /// Bytes of copies under way, and of leaves that came twice.
+    copies_out: u64,
+    twice: u64,
+    /// A number made of this node's name, as others make it.
+    salt: Option<u64>,
     search: Search,
     /// Since when nothing has come although something is waited for.
     waiting_since: Option<Time>,
@@ -183,7 +183,18 @@ impl<P: PeerName> Scheduler<P> {
             peers: Peers::new(),
             requests: BTreeMap::new(),
             next_request: 1,
+            questions_due: Time::MAX,
+            owed: 0,
+            held: 0,
             wants: Vec::new(),
+            reader: Reader::default(),
+            around: Around::new(),
+            first_get: None,
+            stole_at: Time::ZERO,
+            rescued_at: Time::ZERO,
+            copies_out: 0,
+            twice: 0,
+            salt: None,
             search: Search::NotYet,
             waiting_since: None,
             last_progress: None,
@@ -192,6 +203,14 @@ impl<P: PeerName> Scheduler<P> {
             over: false,
             rng: StdRng::seed_from_u64(task.seed),
         }
+    }
+
+    /// Says by which name others know this node, so that several who download from one provider do not
+    /// take the same from it.
+    #[must_use]
+    pub fn known_as(mut self, name: P) -> Self {
+        self.salt = Some(peers::salt(name));
+        self
     }
 
     /// Takes note of what has happened and decides what is to be done.
@@ -228,8 +247,9 @@ impl<P: PeerName> Scheduler<P> {
                 total_bytes,
                 peer_bytes,
             } => self.limit(total_bytes, peer_bytes),
-            // Nobody is asked yet what he has, and nothing is read ahead.
-            Event::Have { .. } | Event::Taken { .. } | Event::Tick => {}
+            Event::Have { request, pages } => self.have(now, request, pages),
+            Event::Taken { bytes } => self.taken(bytes),
+            Event::Tick => {}
         }
     }
 
@@ -247,14 +267,20 @@ impl<P: PeerName> Scheduler<P> {
         self.watch(now, actions);
     }
 
-    fn want(&mut self, mut cids: Vec<Cid>, actions: &mut Vec<Action<P>>) {
-        cids.truncate(MAX_WANTS);
-        for cid in &cids {
-            if self.tree.want(*cid) {
-                actions.push(Action::LookUp(*cid));
-            }
+    /// Bytes kept for the one peer for which most is kept, estimated.
+    #[cfg(test)]
+    fn kept_for_a_peer(&self) -> usize {
+        use request::{Kind, Leaves};
+        let mut kept = std::collections::HashMap::new();
+        for request in self.requests.values() {
+            let more = match &request.kind {
+                Kind::Leaves(Leaves { all, .. }) => std::mem::size_of_val(&all[..]),
+                Kind::Manifest(cids) | Kind::Have(cids) => std::mem::size_of_val(&cids[..]),
+            };
+            *kept.entry(request.peer).or_insert(size_of::<peers::Peer>()) +=
+                more + size_of::<Request<P>>();
         }
-        self.wants = cids;
+        kept.into_values().max().unwrap_or_default()
     }
 
     fn limit(&mut self, total_bytes: u64, peer_bytes: u64) {

@@ -1,17 +1,12 @@
-//! Who is asked for what next.
-//!
-//! Manifests go ahead of leaves. Leaves go in the order of the readers, then depth-first from where
-//! the first reader is; each peer that has room takes the next run, so that all are used and each gets
-//! contiguous extents.
-
-use std::ops::Bound;
+//! Who is asked next: manifests ahead of leaves, the best peer first, each up to its window.
 
 use rand::seq::SliceRandom;
 use store::Cid;
 use store::block::MAX_BLOCK_SIZE;
-use store::wire::{Extent, MAX_EXTENTS, MAX_LEAVES};
 
 use super::peers::MANIFESTS;
+use super::pick::Pick;
+use super::request::{Kind, Leaves};
 use super::tree::{Ix, State};
 use super::{Action, Mode, PeerName, Request, RequestId, Scheduler, Time};
 
@@ -30,34 +25,45 @@ const SMALL_PAGE: u64 = 128 << 10;
 const FIRST_ASKED: usize = 3;
 /// A Get has room for this much even where the links claim less.
 const LEAST_BYTES: u64 = 256 << 10;
+/// While half of the budget is out, a peer that needs longer than this for a leaf gets none.
+const SLOW: std::time::Duration = std::time::Duration::from_secs(4);
 
 impl<P: PeerName> Scheduler<P> {
     /// Gives each peer that has room something to do, until none has or nothing is left.
     pub(super) fn assign(&mut self, now: Time, actions: &mut Vec<Action<P>>) {
-        loop {
-            let mut asked = false;
-            for peer in self.by_merit(now) {
-                asked |=
-                    self.ask_manifest(now, peer, actions) || self.ask_leaves(now, peer, actions);
-            }
-            if !asked || self.tree.queued == 0 {
-                break;
-            }
+        self.read_ahead(actions);
+        let generation = self.tree.generation;
+        let idle = |peer: &super::peers::Peer| peer.nothing_at == Some(generation);
+        let mut order = self.by_merit(now);
+        order.retain(|name| !self.tree.asks.is_empty() || !idle(&self.peers.all[name]));
+        while self.tree.queued > 0 && !order.is_empty() {
+            // Who has no room, or nothing that it could be asked for, has not in the next round either.
+            order.retain(|peer| {
+                self.ask_manifest(now, *peer, actions) || self.ask_leaves(now, *peer, actions)
+            });
         }
         self.hedge(now, actions);
+        self.steal(now, actions);
+        self.rescue(now, actions);
+        self.ask_around(now, actions);
     }
 
     /// Peers that may be asked, the best first: those that have given something before others, then by
     /// rate, then by what is known from earlier; equals by chance.
-    fn by_merit(&mut self, now: Time) -> Vec<P> {
+    pub(super) fn by_merit(&mut self, now: Time) -> Vec<P> {
         let free = self.peers.all.iter().filter(|(_, peer)| peer.is_free(now));
         let mut order: Vec<_> = free.map(|(name, peer)| (peer.merit(), *name)).collect();
-        order.shuffle(&mut self.rng);
-        order.sort_by(|(a, _), (b, _)| b.cmp(a));
+        if order.len() > 1 {
+            order.shuffle(&mut self.rng);
+            order.sort_by(|(a, _), (b, _)| b.cmp(a));
+        }
         order.into_iter().map(|(_, name)| name).collect()
     }
 
     fn ask_manifest(&mut self, now: Time, name: P, actions: &mut Vec<Action<P>>) -> bool {
+        if self.tree.asks.is_empty() && self.wants.is_empty() {
+            return false;
+        }
         let under_way: u32 = self.peers.all.values().map(|peer| peer.manifests).sum();
         let Some(peer) = self.peers.all.get(&name) else {
             return false;
@@ -108,7 +114,9 @@ impl<P: PeerName> Scheduler<P> {
             SMALL_PAGE
         };
         let bytes = (page + leaf_bytes).min(2 * MAX_BLOCK_SIZE as u64);
-        let request = self.begin(now, name, nodes.clone(), true, bytes);
+        // How much will come is not known: a little is owed, as for the nodes of one directory.
+        let owed = SMALL_PAGE + leaf_bytes;
+        let request = self.begin(now, name, Kind::Manifest(nodes.clone()), owed);
         actions.push(Action::Manifest {
             request,
             peer: name,
@@ -138,158 +146,109 @@ impl<P: PeerName> Scheduler<P> {
         let mut free = self.by_merit(now);
         free.retain(|name| {
             let peer = &self.peers.all[name];
-            peer.requests == 0 && lacks >> peer.slot & 1 == 0
+            peer.open.is_empty() && lacks >> peer.slot & 1 == 0
         });
         for name in free.into_iter().take(FIRST_ASKED.saturating_sub(asked)) {
             self.send_manifest(now, name, vec![root], actions);
         }
     }
 
+    /// How many bytes of leaves the peer may be asked for now; `None` if it is to wait.
+    pub(super) fn room(&self, now: Time, name: P) -> Option<u64> {
+        let peer = self.peers.all.get(&name)?;
+        if !peer.is_free(now) {
+            return None;
+        }
+        let total = self.task.limits.total_bytes;
+        let out = self.owed + self.held;
+        let size = peer.pace.request_size();
+        let room = peer.pace.window().saturating_sub(peer.queued(now));
+        // A part of a request is not worth its overhead while others are under way.
+        if out >= total || (room < size && peer.gets > 0) {
+            return None;
+        }
+        // Slow peers together do not take the budget from the fast.
+        if out >= total / 2
+            && peer
+                .takes(now, u64::from(peer.leaf))
+                .is_some_and(|t| t > SLOW)
+        {
+            return None;
+        }
+        Some(size.min(room.max(1)).min(total - out))
+    }
+
     fn ask_leaves(&mut self, now: Time, name: P, actions: &mut Vec<Action<P>>) -> bool {
-        let owed = self.peers.owed();
         let first = !self.peers.any_proven();
+        let generation = self.tree.generation;
         let Some(peer) = self.peers.all.get(&name) else {
             return false;
         };
-        if !peer.is_free(now) || peer.nothing_at == Some(self.tree.generation) {
+        if peer.nothing_at == Some(generation) || self.waits_for_pages(peer) {
             return false;
         }
-        let size = peer.pace.request_size();
-        let room = peer.pace.window().saturating_sub(peer.owed);
-        let budget = size
-            .min(room)
-            .min(self.task.limits.total_bytes.saturating_sub(owed));
-        // Half a request is not worth its overhead while others are under way.
-        if budget < size && peer.owed > 0 {
+        let Some(budget) = self.room(now, name) else {
             return false;
-        }
+        };
+        let Some(peer) = self.peers.all.get(&name) else {
+            return false;
+        };
         // A peer that has given nothing yet is not trusted with what a reader waits for.
         let trusted = peer.proven || first;
         let mut pick = Pick::new(self.next_request, peer.slot, budget);
         if trusted {
             self.pick_wanted(&mut pick);
         }
-        let urgent = !pick.leaves.is_empty();
-        self.pick_in_order(&mut pick);
-        if pick.leaves.is_empty() {
-            let generation = self.tree.generation;
+        let urgent = !pick.is_empty();
+        self.pick_rest(now, name, &mut pick);
+        if pick.is_empty() {
             if let Some(peer) = self.peers.all.get_mut(&name) {
-                peer.nothing_at = trusted.then_some(generation);
+                peer.nothing_at = (trusted && !pick.left_some()).then_some(generation);
             }
             return false;
         }
+        self.send_get(now, name, pick, urgent, actions);
+        true
+    }
+
+    pub(super) fn send_get(
+        &mut self,
+        now: Time,
+        name: P,
+        pick: Pick,
+        urgent: bool,
+        actions: &mut Vec<Action<P>>,
+    ) {
         let Pick {
             extents,
             leaves,
+            cids,
             bytes,
             ..
         } = pick;
-        let request = self.begin(now, name, leaves.clone(), false, bytes);
+        let end = leaves.len();
+        let largest = leaves.iter().map(|(_, size)| *size).max();
+        let leaves = Leaves {
+            all: leaves,
+            next: 0,
+            end,
+        };
+        let request = self.begin(now, name, Kind::Leaves(leaves), bytes);
+        if let Some(peer) = self.peers.all.get_mut(&name) {
+            peer.leaf = peer.leaf.max(largest.unwrap_or_default());
+        }
         let max_bytes = whole(bytes.max(LEAST_BYTES));
         actions.push(Action::Get {
             request,
             peer: name,
             extents,
-            leaves,
+            leaves: cids,
             max_bytes,
             urgent,
         });
-        true
     }
 
-    fn pick_wanted(&mut self, pick: &mut Pick) {
-        for i in 0..self.wants.len() {
-            let Some(ix) = self.tree.find(&self.wants[i]) else {
-                continue;
-            };
-            if !self.tree.has_place(ix) {
-                continue;
-            }
-            let (node, index) = self.tree.items[ix].parents[0];
-            if !self.take_leaf(pick, ix, node, index) && pick.is_full() {
-                return;
-            }
-        }
-    }
-
-    /// Depth-first from the first reader's place on, then from the start.
-    fn pick_in_order(&mut self, pick: &mut Pick) {
-        if self.task.mode == Mode::OnDemand && self.tree.ready.is_empty() {
-            return;
-        }
-        let wanted = self.wants.iter().find_map(|cid| self.tree.find(cid));
-        let near = wanted
-            .and_then(|ix| self.tree.path_above(ix))
-            .map(|path| (path, 0));
-        let (mut at, wrap) = (near.clone(), near);
-        let mut wrapped = wrap.is_none();
-        let mut from_start = wrapped;
-        while !pick.is_full() {
-            let lower = match (&at, from_start) {
-                (_, true) => Bound::Unbounded,
-                (Some(at), false) => Bound::Included(at.clone()),
-                (None, false) => break,
-            };
-            from_start = false;
-            let next = self
-                .tree
-                .ready
-                .range((lower, Bound::Unbounded))
-                .next()
-                .cloned();
-            let Some(key) = next.filter(|key| !wrapped || wrap.as_ref().is_none_or(|w| key < w))
-            else {
-                if wrapped {
-                    break;
-                }
-                (wrapped, from_start) = (true, true);
-                continue;
-            };
-            self.pick_from(pick, key.1);
-            // The next key after this one, whether or not it is still ready.
-            at = Some((key.0, key.1.saturating_add(1)));
-        }
-    }
-
-    fn pick_from(&mut self, pick: &mut Pick, node: u32) {
-        let Some(first) = self.tree.first_queued(node) else {
-            return;
-        };
-        for index in first..self.tree.nodes[node].children.len() {
-            let ix = self.tree.nodes[node].children[index];
-            if ix == super::tree::DONE || !self.tree.items[ix].leaf {
-                continue;
-            }
-            let index = u32::try_from(index).expect("a block has fewer links than 2^32");
-            if !self.take_leaf(pick, ix, node, index) && pick.is_full() {
-                return;
-            }
-        }
-        self.tree.first_queued(node);
-    }
-
-    /// Adds a leaf to a request, if it is to be had from its peer and fits.
-    fn take_leaf(&mut self, pick: &mut Pick, ix: Ix, node: u32, index: u32) -> bool {
-        let item = &self.tree.items[ix];
-        if item.state != State::Queued || item.lacks >> pick.slot & 1 == 1 {
-            return false;
-        }
-        let cid = item.cid;
-        if !pick.add(cid, item.size, self.tree.nodes[node].cid, index) {
-            return false;
-        }
-        self.tree.set(ix, State::Asked(pick.request));
-        true
-    }
-
-    fn begin(
-        &mut self,
-        now: Time,
-        name: P,
-        cids: Vec<Cid>,
-        manifest: bool,
-        bytes: u64,
-    ) -> RequestId {
+    pub(super) fn begin(&mut self, now: Time, name: P, kind: Kind, owed: u64) -> RequestId {
         let id = self.next_request;
         self.next_request += 1;
         let peer = self
@@ -297,24 +256,34 @@ impl<P: PeerName> Scheduler<P> {
             .all
             .get_mut(&name)
             .expect("picked from the peers");
-        peer.requests += 1;
-        peer.manifests += u32::from(manifest);
-        peer.owed += bytes;
-        let sent = peer.pace.sent(now);
+        peer.open.push(id);
+        peer.owed += owed;
+        self.owed += owed;
+        match kind {
+            Kind::Manifest(_) => peer.manifests += 1,
+            Kind::Have(_) => peer.poll.under_way = true,
+            Kind::Leaves(_) => {
+                if peer.gets == 0 {
+                    (peer.heard, peer.leaf) = (now, 0);
+                }
+                peer.gets += 1;
+            }
+        }
         let deadline = now + peer.pace.patience(peer.owed);
-        let (sent_at, received, overdue) = (now, false, false);
+        if !matches!(kind, Kind::Leaves(_)) {
+            self.questions_due = self.questions_due.min(deadline);
+        }
         let request = Request {
             peer: name,
-            cids,
-            manifest,
-            bytes,
-            sent,
-            sent_at,
+            kind,
+            owed,
+            held: 0,
+            sent: peer.pace.sent(now),
+            sent_at: now,
             deadline,
-            came: 0,
             gave: false,
-            received,
-            overdue,
+            received: false,
+            overdue: false,
         };
         self.requests.insert(id, request);
         id
@@ -327,58 +296,4 @@ fn is_raw(cid: &Cid) -> bool {
 
 fn whole(bytes: u64) -> u32 {
     u32::try_from(bytes).unwrap_or(u32::MAX)
-}
-
-/// A Get in the making.
-#[derive(Debug)]
-struct Pick {
-    request: RequestId,
-    slot: u8,
-    budget: u64,
-    extents: Vec<Extent>,
-    leaves: Vec<Cid>,
-    bytes: u64,
-    full: bool,
-}
-
-impl Pick {
-    const fn new(request: RequestId, slot: u8, budget: u64) -> Self {
-        Self {
-            request,
-            slot,
-            budget,
-            extents: Vec::new(),
-            leaves: Vec::new(),
-            bytes: 0,
-            full: false,
-        }
-    }
-
-    const fn is_full(&self) -> bool {
-        self.full
-    }
-
-    /// The first leaf always fits: a leaf larger than the budget must come all the same.
-    fn add(&mut self, cid: Cid, size: u32, node: Cid, index: u32) -> bool {
-        let size = u64::from(size.max(1));
-        let fits = self.leaves.is_empty() || self.bytes + size <= self.budget;
-        let many = self.extents.len() == MAX_EXTENTS;
-        let last = self.extents.last_mut();
-        let joins = last.filter(|e| e.node == node && e.first + e.count == index);
-        if !fits || self.leaves.len() == MAX_LEAVES || (many && joins.is_none()) {
-            self.full = true;
-            return false;
-        }
-        match joins {
-            Some(extent) => extent.count += 1,
-            None => self.extents.push(Extent {
-                node,
-                first: index,
-                count: 1,
-            }),
-        }
-        self.leaves.push(cid);
-        self.bytes += size;
-        true
-    }
 }

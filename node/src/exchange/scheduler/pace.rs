@@ -1,6 +1,6 @@
 //! [`Pace`]: how much to ask of one peer, and how long to wait for it.
 //!
-//! Slow start, then a window of the delivery rate × (least round trip + [`SLACK`]): so much that the
+//! Slow start, at most to twice what the rate so far asks for, then a window of the delivery rate × (least round trip + [`SLACK`]): so much that the
 //! peer never runs dry, so little that a peer that dies holds little hostage. The rate is measured as
 //! BBR does it: what was delivered between a request's sending and its answer, over that time; the
 //! best of the last [`MEMORY`] counts.
@@ -14,9 +14,9 @@ use super::Time;
 /// way while the other is answered.
 const FIRST_WINDOW: u64 = 2 << 20;
 /// The window is never less: a peer that became slow must be able to show that it is fast again.
-const LEAST_WINDOW: u64 = 512 << 10;
+const LEAST_WINDOW: u64 = 128 << 10;
 /// Beyond the round trip, for the peer's disk and our verification (DESIGN §5.5).
-const SLACK: Duration = Duration::from_millis(300);
+pub(super) const SLACK: Duration = Duration::from_millis(300);
 /// No round trip is longer: what takes longer is the transfer itself.
 const LONGEST_TRIP: Duration = Duration::from_secs(1);
 /// An answer that took longer than this came through a full pipe: slow start is over.
@@ -31,8 +31,11 @@ const FLAT_ROUNDS: u32 = 3;
 const LARGEST_REQUEST: u64 = 4 << 20;
 /// The smallest, where the window allows it: below this, requests cost more than their bytes.
 const SMALLEST_REQUEST: u64 = 256 << 10;
-/// How long a peer of unknown rate may take. It may have to dial, and read a cold disk.
+/// How long a peer of unknown rate may take for a question. It may have to dial, and read a cold disk.
 const FIRST_PATIENCE: Duration = Duration::from_secs(5);
+/// The same for its first leaf: its uplink may be shared by many. Where others could bring the leaf
+/// sooner it is copied at the end.
+const FIRST_LEAF: Duration = Duration::from_secs(20);
 /// No deadline is shorter: a machine that swaps or compacts stands still for a second or two.
 const LEAST_PATIENCE: Duration = Duration::from_secs(2);
 /// No deadline is longer, however slow the peer: others may be faster.
@@ -102,7 +105,9 @@ impl Pace {
         }
         self.rates
             .push_back((now, per_second(self.delivered - sent.delivered, took)));
-        if took > FULL {
+        let trip = self.least_trip.unwrap_or_default().min(LONGEST_TRIP) + SLACK;
+        let filled = in_time(self.rate().unwrap_or_default(), trip).saturating_mul(2);
+        if took > FULL || self.window > filled.max(FIRST_WINDOW) {
             self.slow_start = false;
         }
         if self.slow_start {
@@ -112,7 +117,6 @@ impl Pace {
             }
         }
         if !self.slow_start {
-            let trip = self.least_trip.unwrap_or_default().min(LONGEST_TRIP) + SLACK;
             self.window = in_time(self.rate().unwrap_or_default(), trip);
         }
         self.window = self
@@ -142,10 +146,28 @@ impl Pace {
         self.window
     }
 
-    /// How many bytes to ask for at once: at most a second of the peer's rate, and half its window.
+    /// How many bytes to ask for at once: at most a second of the peer's rate, and a third of its
+    /// window, so that the next is asked for while two are still to come.
     pub(super) fn request_size(&self) -> u64 {
         let second = self.rate().unwrap_or(FIRST_WINDOW).max(SMALLEST_REQUEST);
-        LARGEST_REQUEST.min(second).min(self.window / 2)
+        LARGEST_REQUEST.min(second).min(self.window / 3)
+    }
+
+    /// The least round trip.
+    pub(super) fn trip(&self) -> Duration {
+        self.least_trip.unwrap_or(LONGEST_TRIP).min(LONGEST_TRIP)
+    }
+
+    /// The peer was silent and is back: what it did before says nothing of now.
+    pub(super) fn restart(&mut self) {
+        self.rates.clear();
+        self.slow_start = false;
+        self.window = LEAST_WINDOW;
+    }
+
+    /// How long to wait for the next leaf, of so many bytes.
+    pub(super) fn leaf_patience(&self, bytes: u64) -> Duration {
+        self.rate().map_or(FIRST_LEAF, |_| self.patience(bytes))
     }
 
     /// How long to wait for an answer when the peer will owe us `queued` bytes with it.
@@ -153,8 +175,7 @@ impl Pace {
         let Some(rate) = self.rate() else {
             return FIRST_PATIENCE;
         };
-        let millis = queued.saturating_mul(1000) / rate.max(1);
-        let takes = self.least_trip.unwrap_or_default() + Duration::from_millis(millis);
+        let takes = self.least_trip.unwrap_or_default() + takes(queued, rate);
         takes.saturating_mul(4).clamp(LEAST_PATIENCE, MOST_PATIENCE)
     }
 }
@@ -167,12 +188,18 @@ fn per_second(bytes: u64, took: Duration) -> u64 {
     bytes.saturating_mul(1_000_000) / (took.as_micros() as u64).max(1)
 }
 
+/// How long `bytes` take at this rate.
+pub(super) fn takes(bytes: u64, rate: u64) -> Duration {
+    Duration::from_micros(bytes.saturating_mul(1_000_000) / rate.max(1))
+}
+
+/// How many bytes come in this time.
 #[allow(
     clippy::cast_possible_truncation,
-    reason = "milliseconds of a round trip fit in 64 bits"
+    reason = "microseconds of a session fit in 64 bits"
 )]
-fn in_time(rate: u64, time: Duration) -> u64 {
-    rate.saturating_mul(time.as_millis() as u64) / 1000
+pub(super) fn in_time(rate: u64, time: Duration) -> u64 {
+    (rate / 1000).saturating_mul(time.as_micros() as u64) / 1000
 }
 
 #[cfg(test)]

@@ -1,10 +1,12 @@
 //! [`Peers`]: who may be asked, how each has done so far, and who is out.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::hash::{DefaultHasher, Hasher};
 use std::time::Duration;
 
 use super::pace::Pace;
-use super::{PeerName, Standing, Time};
+use super::place::Path;
+use super::{PeerName, RequestId, Standing, Time};
 
 /// Peers of one session at most: as many as there are bits for who lacks a block. Sixty-four of them
 /// fill any link.
@@ -12,29 +14,65 @@ pub(super) const MAX_PEERS: usize = 64;
 /// Peers that misbehaved and are remembered; beyond it the first is forgotten, and has to be caught
 /// again.
 const MAX_BANNED: usize = 256;
-/// Requests that one peer has at once. request-response has room for 100 streams on a connection,
-/// shared with what the peer asks of us and with other sessions.
-pub(super) const REQUESTS: u32 = 16;
+/// Requests that one peer has at once, so that what is kept of each is bounded.
+pub(super) const REQUESTS: usize = 16;
 /// Of them Manifests: they go ahead of leaves and must not take their room.
 pub(super) const MANIFESTS: u32 = 2;
-/// A peer that breaks off this often in a row is dropped.
+/// A peer that breaks off this often in a row is dropped, if it never gave anything.
 pub(super) const STRIKES: u32 = 4;
+/// The same for one that has: by the waits below that is most of a minute.
+pub(super) const PROVEN_STRIKES: u32 = 12;
 /// The first wait after a break, and after an answer that held nothing; doubled each time.
 const FIRST_WAIT: Duration = Duration::from_millis(500);
 /// The longest such wait.
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
+/// The longest for a peer that has given something: it is to be used soon after it returns.
+const LONGEST_PROVEN_WAIT: Duration = Duration::from_secs(4);
+
+/// What is known of a peer's holdings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Holds {
+    /// Nothing yet: whatever it is asked for it may have.
+    Unknown,
+    /// It said that it has all it was asked about.
+    All,
+    /// It has what it says, and no more until it says so.
+    Part,
+}
+
+/// When a peer is asked next what it has.
+#[derive(Clone, Debug)]
+pub(super) struct Poll {
+    pub(super) at: Time,
+    pub(super) wait: Duration,
+    pub(super) under_way: bool,
+    /// It does not answer such questions, or not truly.
+    pub(super) never: bool,
+    /// Leaves that it said to have, and had not.
+    pub(super) broken: u32,
+    /// The last node that it was asked about: the next question goes on there.
+    pub(super) last: Option<(Path, u32)>,
+}
 
 #[derive(Debug)]
 pub(super) struct Peer {
     pub(super) slot: u8,
     pub(super) standing: Standing,
     pub(super) pace: Pace,
+    /// Requests that it has not answered to the end, the oldest first.
+    pub(super) open: Vec<RequestId>,
     /// Bytes that it owes us.
     pub(super) owed: u64,
-    pub(super) requests: u32,
+    pub(super) gets: u32,
     pub(super) manifests: u32,
-    /// Requests whose deadline has passed: it gets no further ones until it answers.
+    /// Manifests whose deadline has passed: it gets no further ones until it answers.
     pub(super) overdue: u32,
+    /// When something last came of it, or it began to owe us something.
+    pub(super) heard: Time,
+    /// The largest leaf that it was asked for lately: what it is about to send.
+    pub(super) leaf: u32,
+    /// It let its deadline pass: it has one leaf to prove itself by, and gets no further ones.
+    pub(super) snubbed: Option<Time>,
     pub(super) not_before: Time,
     /// Failures since the last answer.
     pub(super) strikes: u32,
@@ -46,13 +84,24 @@ pub(super) struct Peer {
     pub(super) proven: bool,
     /// Nothing that was queued at this generation can be asked of it.
     pub(super) nothing_at: Option<u64>,
+    pub(super) holds: Holds,
+    pub(super) poll: Poll,
+    /// Where its last extent ended, and how many bytes may still follow there.
+    pub(super) run: Option<(u32, u32, u64)>,
+    /// A number that all who know this peer make of its name.
+    pub(super) salt: u64,
 }
 
 impl Peer {
     /// Whether it may be asked something now.
     pub(super) fn is_free(&self, now: Time) -> bool {
-        let most = if self.proven { REQUESTS } else { 1 };
-        self.overdue == 0 && self.not_before <= now && self.requests < most
+        let most = if self.proven && self.strikes == 0 {
+            REQUESTS
+        } else {
+            1
+        };
+        let open = self.open.len() - usize::from(self.poll.under_way);
+        self.overdue == 0 && self.snubbed.is_none() && self.not_before <= now && open < most
     }
 
     /// Who is asked first: the greater.
@@ -69,7 +118,44 @@ impl Peer {
     /// Not to be asked for a while, twice as long each time.
     pub(super) fn back_off(&mut self, now: Time, times: u32) {
         let wait = FIRST_WAIT.saturating_mul(1 << times.saturating_sub(1).min(10));
-        self.not_before = self.not_before.max(now + wait.min(LONGEST_WAIT));
+        let longest = if self.proven {
+            LONGEST_PROVEN_WAIT
+        } else {
+            LONGEST_WAIT
+        };
+        self.not_before = self.not_before.max(now + wait.min(longest));
+    }
+
+    /// Bytes that it owes and that are not on their way by now, as far as its rate tells: no more
+    /// than one leaf can be half here.
+    pub(super) fn queued(&self, now: Time) -> u64 {
+        let rate = self.pace.rate().unwrap_or_default();
+        let since = now.saturating_sub(self.heard);
+        let sent = super::pace::in_time(rate, since).min(u64::from(self.leaf) * 3 / 4);
+        self.owed.saturating_sub(sent)
+    }
+
+    /// When it will have sent so much of what it owes that it has room for a request; `None` where that
+    /// does not come before its next part, or has come.
+    pub(super) fn thirsts_at(&self, now: Time) -> Option<Time> {
+        let rate = self.pace.rate()?;
+        let most = self.pace.window() - self.pace.request_size();
+        let over = self.owed.checked_sub(most).filter(|over| *over > 0)?;
+        let at = self.heard + super::pace::takes(over, rate) + Duration::from_millis(1);
+        (over <= u64::from(self.leaf) * 3 / 4 && at > now).then_some(at)
+    }
+
+    /// How long until it has sent what it owes and `more` bytes; `None` where its rate is not known.
+    pub(super) fn takes(&self, now: Time, more: u64) -> Option<Duration> {
+        let rate = self.pace.rate()?;
+        let sends = super::pace::takes(self.queued(now) + more, rate);
+        Some(self.pace.trip() + sends)
+    }
+
+    /// When it is taken for stalled, if nothing comes until then.
+    pub(super) fn stalls_at(&self) -> Option<Time> {
+        (self.gets > 0 && self.snubbed.is_none())
+            .then(|| self.heard + self.pace.leaf_patience(u64::from(self.leaf)))
     }
 }
 
@@ -79,6 +165,13 @@ pub(super) struct Peers<P> {
     banned: VecDeque<P>,
     /// Peers that were ever here.
     pub(super) seen: u64,
+}
+
+/// The same number for the same name everywhere, so that downloaders divide leaves without a word.
+pub(super) fn salt<P: PeerName>(name: P) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    name.hash(&mut hasher);
+    hasher.finish()
 }
 
 impl<P: PeerName> Peers<P> {
@@ -103,20 +196,36 @@ impl<P: PeerName> Peers<P> {
             .ok()
             .filter(|&s| usize::from(s) < MAX_PEERS)?;
         self.seen += 1;
+        let poll = Poll {
+            at: Time::ZERO,
+            wait: Duration::ZERO,
+            under_way: false,
+            never: false,
+            broken: 0,
+            last: None,
+        };
         let peer = Peer {
             slot,
             standing,
             pace: Pace::new(window),
+            open: Vec::new(),
             owed: 0,
-            requests: 0,
+            gets: 0,
             manifests: 0,
             overdue: 0,
+            heard: Time::ZERO,
+            leaf: 0,
+            snubbed: None,
             not_before: Time::ZERO,
             strikes: 0,
             empty: 0,
             answered: false,
             proven: false,
             nothing_at: None,
+            holds: Holds::Unknown,
+            poll,
+            run: None,
+            salt: salt(name),
         };
         self.all.insert(name, peer);
         Some(slot)
@@ -140,8 +249,20 @@ impl<P: PeerName> Peers<P> {
         self.all.values().any(|peer| peer.proven)
     }
 
-    /// Bytes that all together owe us.
-    pub(super) fn owed(&self) -> u64 {
-        self.all.values().map(|peer| peer.owed).sum()
+    /// Peers that hold a part only: others who download.
+    pub(super) fn any_part(&self) -> bool {
+        self.all.values().any(|peer| peer.holds == Holds::Part)
+    }
+
+    /// The slots of those that may be asked sooner or later.
+    pub(super) fn slots(&self) -> u64 {
+        let usable = self.all.values().filter(|peer| peer.snubbed.is_none());
+        usable.fold(0, |slots, peer| slots | 1 << peer.slot)
+    }
+
+    /// Bytes per second of all together.
+    pub(super) fn rate(&self) -> u64 {
+        let usable = self.all.values().filter(|peer| peer.snubbed.is_none());
+        usable.filter_map(|peer| peer.pace.rate()).sum()
     }
 }

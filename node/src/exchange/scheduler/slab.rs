@@ -35,8 +35,16 @@ impl<T> Slab<T> {
         self.slots.get(at as usize)?.as_ref()
     }
 
+    pub(super) fn get_mut(&mut self, at: u32) -> Option<&mut T> {
+        self.slots.get_mut(at as usize)?.as_mut()
+    }
+
     pub(super) fn len(&self) -> usize {
         self.slots.len() - self.free.len()
+    }
+
+    pub(super) fn values(&self) -> impl Iterator<Item = &T> {
+        self.slots.iter().flatten()
     }
 
     pub(super) fn values_mut(&mut self) -> impl Iterator<Item = &mut T> {

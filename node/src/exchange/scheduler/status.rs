@@ -73,7 +73,7 @@ impl<P: PeerName> Scheduler<P> {
     }
 
     /// Whether something is needed from others.
-    fn waits(&self) -> bool {
+    pub(super) fn waits(&self) -> bool {
         self.tree.queued > 0 || !self.requests.is_empty()
     }
 
@@ -154,6 +154,7 @@ impl<P: PeerName> Scheduler<P> {
             .values()
             .filter(|request| request.overdue)
             .count();
+        let late = late + peers.values().filter(|peer| peer.snubbed.is_some()).count();
         format!(
             "{all}, {} requests under way, {late} of them late",
             self.requests.len()
@@ -165,33 +166,39 @@ impl<P: PeerName> Scheduler<P> {
         if self.over {
             return Time::MAX;
         }
-        let deadlines = self
-            .requests
-            .values()
-            .filter(|r| !r.received)
-            .map(|request| {
-                if request.overdue {
-                    self.silent_at(request)
-                } else {
-                    request.deadline
-                }
-            });
-        let patience = self
-            .peers
-            .all
-            .values()
-            .map(|peer| peer.not_before)
+        let questions = Some(self.questions_due).filter(|at| *at < Time::MAX);
+        let peers = self.peers.all.values();
+        let peers = peers.filter_map(|peer| self.changes(now, peer)).min();
+        let around = (self.asks_around() && self.peers.any_proven())
+            .then_some(self.around.at)
             .filter(|at| *at > now);
+        // Leaves in flight are looked after more often where little else happens.
+        let late = self.peers.all.values().any(|peer| peer.gets > 0);
+        let few = self.tree.queued == 0 || !self.wants.is_empty();
+        let steal = (late && few).then(|| now + 2 * super::steal::PAUSE);
         let search = match self.search {
             Search::Ended(at) if self.waits() => Some(at + SEARCH_AGAIN).filter(|at| *at > now),
             _ => None,
         };
         let stall = self.waiting_since.map(|since| since + self.task.stall);
-        deadlines
-            .chain(patience)
-            .chain(search)
-            .chain(stall)
-            .min()
-            .unwrap_or(Time::MAX)
+        let all = [questions, peers, around, steal, search, stall];
+        all.into_iter().flatten().min().unwrap_or(Time::MAX)
+    }
+
+    /// The next time at which something changes by itself as to this peer.
+    fn changes(&self, now: Time, peer: &super::peers::Peer) -> Option<Time> {
+        let stalls = peer.stalls_at();
+        let patience = Some(peer.not_before).filter(|at| *at > now);
+        let poll = &peer.poll;
+        let polled = self.asks_around() && !poll.under_way && !poll.never;
+        let poll = polled
+            .then_some(poll.at)
+            .filter(|at| *at > now && *at < Time::MAX);
+        // When so much of what it owes will have been sent that it is to be asked for more.
+        let idle = peer.nothing_at == Some(self.tree.generation);
+        let thirst = (peer.gets > 0 && !idle && self.tree.queued > 0)
+            .then(|| peer.thirsts_at(now))
+            .flatten();
+        [stalls, patience, poll, thirst].into_iter().flatten().min()
     }
 }

@@ -6,7 +6,7 @@ use rand::SeedableRng;
 use rand::rngs::StdRng;
 use store::cid::Codec;
 
-use super::sim::{Dag, Member, Nature, Sim, appeared, random_run};
+use super::sim::{Dag, Done, Fault, Node, Setup, World, appeared};
 use super::*;
 
 const STALL: Duration = Duration::from_secs(20);
@@ -21,113 +21,52 @@ fn task(dag: &Dag, mode: Mode) -> Task {
     }
 }
 
-fn everything(dag: &Dag) -> HashSet<store::Cid> {
-    dag.order.iter().copied().collect()
-}
-
 fn file(leaves: usize, size: u32) -> Dag {
-    let mut dag = Dag::default();
-    let leaves: Vec<_> = (0..leaves)
-        .map(|_| dag.add(Codec::Raw, size, Vec::new()))
-        .collect();
-    let nodes: Vec<_> = leaves
-        .chunks(64)
-        .map(|children| dag.add(Codec::DagPb, 64 * 50, children.to_vec()))
-        .collect();
-    dag.add(Codec::DagPb, 50 * nodes.len() as u32, nodes);
-    dag
+    Dag::file(leaves, size, 64)
 }
 
-#[test]
-fn it_finishes_whenever_honest_peers_together_have_everything() {
-    let seeds = std::env::var("STORE_SIM_SEEDS")
-        .ok()
-        .and_then(|n| n.parse().ok())
-        .unwrap_or(300);
-    let mut twice = 0;
-    let mut total = 0;
-    for seed in 0..seeds {
-        let (run, size) = std::panic::catch_unwind(|| random_run(seed))
-            .unwrap_or_else(|_| panic!("a rule was broken with seed {seed}"));
-        assert_eq!(run.end, Action::Finished, "seed {seed}: {run:?}");
-        twice += run.twice;
-        total += size;
-    }
-    assert!(twice * 20 <= total, "{twice} of {total} bytes came twice");
+/// A peer of `rate` bytes per second that has everything.
+fn peer(dag: &Dag, rate: u64, trip_ms: u64) -> Node {
+    Node::new(rate, rate, Duration::from_millis(trip_ms)).holds_all(dag)
 }
 
-#[test]
-fn the_same_seed_is_the_same_run() {
-    for seed in [3, 44] {
-        let (a, b) = (random_run(seed).0, random_run(seed).0);
-        assert_eq!(
-            (a.took, a.twice, a.most_known),
-            (b.took, b.twice, b.most_known)
-        );
-    }
-}
-
-#[test]
-fn all_peers_are_used_at_once() {
-    let dag = file(400, 1 << 20);
-    let rate = 20 << 20;
-    let peer = || Member::new(Nature::Honest, rate, 20, everything(&dag));
-    let alone = Sim::new(&dag, task(&dag, Mode::Whole), vec![peer()])
-        .run()
-        .took;
-    let four = (0..4).map(|_| peer()).collect();
-    let four = Sim::new(&dag, task(&dag, Mode::Whole), four).run().took;
-    let ideal = Duration::from_secs_f64(400.0 / 20.0);
-    assert!(
-        alone < ideal * 11 / 10,
-        "one peer: {alone:?} where {ideal:?} is possible"
-    );
-    assert!(
-        four < ideal / 4 * 12 / 10,
-        "four peers: {four:?} where {:?} is possible",
-        ideal / 4
-    );
-}
-
-#[test]
-fn a_long_fat_pipe_is_filled() {
-    let dag = file(400, 1 << 20);
-    let rate = 40 << 20;
-    let far = Member::new(Nature::Honest, rate, 150, everything(&dag));
-    let took = Sim::new(&dag, task(&dag, Mode::Whole), vec![far])
-        .run()
-        .took;
-    let ideal = Duration::from_secs(10);
-    assert!(
-        took < ideal * 12 / 10,
-        "{took:?} where {ideal:?} is possible"
-    );
+/// One download from these peers.
+fn download(dag: &Dag, limits: Limits, stall: Duration, mut nodes: Vec<Node>) -> Done {
+    nodes.push(Node::new(100 << 20, 1 << 30, Duration::from_millis(1)).downloads(Time::ZERO));
+    let seed = 1;
+    let setup = Setup {
+        limits,
+        stall,
+        seed,
+    };
+    World::new(dag, setup, nodes).run().only()
 }
 
 #[test]
 fn memory_does_not_grow_with_the_content() {
     let dag = file(20_000, 1000);
-    let mut task = task(&dag, Mode::Whole);
-    task.limits.known_blocks = 512;
-    let peer = Member::new(Nature::Honest, 100 << 20, 1, everything(&dag));
-    let run = Sim::new(&dag, task, vec![peer]).run();
+    let limits = Limits {
+        known_blocks: 512,
+        ..Limits::default()
+    };
+    let run = download(&dag, limits, STALL, vec![peer(&dag, 100 << 20, 1)]);
     assert_eq!(run.end, Action::Finished);
     // 313 inner nodes below the root, the limit, and one node that reached over it.
+    let most = run.most_known;
+    assert!(most <= 512 + 313 + 64, "{most} blocks known at once");
     assert!(
-        run.most_known <= 512 + 313 + 64,
-        "{} blocks known at once",
-        run.most_known
+        run.most_kept < 1 << 20,
+        "{} bytes for one peer",
+        run.most_kept
     );
 }
 
 #[test]
 fn a_liar_is_dropped_and_named_and_the_rest_comes_from_the_honest() {
     let dag = file(100, 100_000);
-    let members = vec![
-        Member::new(Nature::Honest, 1 << 20, 50, everything(&dag)),
-        Member::new(Nature::Liar(2), 90 << 20, 1, everything(&dag)),
-    ];
-    let run = Sim::new(&dag, task(&dag, Mode::Whole), members).run();
+    let liar = peer(&dag, 90 << 20, 1).fault(Fault::Lies(2));
+    let nodes = vec![peer(&dag, 1 << 20, 50), liar];
+    let run = download(&dag, Limits::default(), STALL, nodes);
     assert_eq!(run.end, Action::Finished);
     assert!(
         matches!(run.dropped[..], [(1, Reason::Lied(_))]),
@@ -137,12 +76,11 @@ fn a_liar_is_dropped_and_named_and_the_rest_comes_from_the_honest() {
 }
 
 #[test]
-fn a_silent_peer_costs_its_deadline_and_is_dropped() {
+fn a_silent_peer_costs_its_deadline() {
     let dag = file(100, 100_000);
-    let mut honest = Member::new(Nature::Honest, 1 << 20, 50, everything(&dag));
-    honest.appears = Duration::from_millis(100);
-    let members = vec![Member::new(Nature::Dead, 1, 1, everything(&dag)), honest];
-    let run = Sim::new(&dag, task(&dag, Mode::Whole), members).run();
+    let honest = peer(&dag, 1 << 20, 50).appears(Duration::from_millis(200));
+    let nodes = vec![peer(&dag, 1, 1).fault(Fault::Dead), honest];
+    let run = download(&dag, Limits::default(), STALL, nodes);
     assert_eq!(run.end, Action::Finished);
     assert!(run.took < Duration::from_secs(20), "{:?}", run.took);
 }
@@ -150,7 +88,7 @@ fn a_silent_peer_costs_its_deadline_and_is_dropped() {
 #[test]
 fn nobody_has_it() {
     let dag = file(3, 1000);
-    let run = Sim::new(&dag, task(&dag, Mode::Whole), Vec::new()).run();
+    let run = download(&dag, Limits::default(), STALL, Vec::new());
     let Action::Fail(Defeat::NotFound { cid, tried }) = run.end else {
         panic!("{:?}", run.end)
     };
@@ -158,8 +96,8 @@ fn nobody_has_it() {
         (cid, tried.as_str()),
         (dag.root.unwrap(), "no provider was found")
     );
-    let empty = vec![Member::new(Nature::Honest, 1 << 20, 5, HashSet::new())];
-    let run = Sim::new(&dag, task(&dag, Mode::Whole), empty).run();
+    let empty = peer(&dag, 1 << 20, 5).holds(&dag, |_| false);
+    let run = download(&dag, Limits::default(), STALL, vec![empty]);
     let Action::Fail(Defeat::NotFound { tried, .. }) = run.end else {
         panic!("{:?}", run.end)
     };
@@ -171,25 +109,20 @@ fn nobody_has_it() {
 fn a_stall_says_what_it_waited_for() {
     let dag = file(3, 1000);
     let dead = (0..3)
-        .map(|_| Member::new(Nature::Dead, 1, 1, HashSet::new()))
+        .map(|_| peer(&dag, 1, 1).fault(Fault::Dead))
         .collect();
-    let mut task = task(&dag, Mode::Whole);
-    task.stall = Duration::from_secs(10);
-    let run = Sim::new(&dag, task, dead).run();
+    let stall = Duration::from_secs(10);
+    let run = download(&dag, Limits::default(), stall, dead);
     let Action::Fail(Defeat::Stalled { waited, state }) = run.end else {
         panic!("{:?}", run.end)
     };
     assert_eq!(
         (waited, state.as_str()),
-        (task.stall, "3 providers, none answered")
+        (stall, "3 providers, none answered")
     );
     // All inner nodes and some leaves are to be had, and no more.
-    let some = everything(&dag)
-        .into_iter()
-        .filter(|cid| *cid != dag.order[1])
-        .collect();
-    let partial = vec![Member::new(Nature::Honest, 1 << 20, 5, some)];
-    let run = Sim::new(&dag, task, partial).run();
+    let partial = peer(&dag, 1 << 20, 5).holds(&dag, |cid| *cid != dag.order[1]);
+    let run = download(&dag, Limits::default(), STALL, vec![partial]);
     let Action::Fail(Defeat::Stalled { state, .. }) = run.end else {
         panic!("{:?}", run.end)
     };
@@ -198,10 +131,9 @@ fn a_stall_says_what_it_waited_for() {
 
 #[test]
 fn what_is_here_needs_no_network() {
-    let dag = Dag::random(&mut StdRng::seed_from_u64(5), 300);
-    let mut sim = Sim::new(&dag, task(&dag, Mode::Whole), Vec::new());
-    sim.here = everything(&dag);
-    let run = sim.run();
+    let dag = Dag::random(&mut StdRng::seed_from_u64(5), 300, 100_000);
+    let all = peer(&dag, 1 << 20, 1).downloads(Time::ZERO);
+    let run = World::new(&dag, Setup::default(), vec![all]).run().only();
     assert_eq!(run.end, Action::Finished);
     assert!(run.took < Duration::from_millis(100), "{:?}", run.took);
 }
@@ -216,7 +148,6 @@ fn step(scheduler: &mut Scheduler<u32>, event: Event<u32>) -> Vec<Action<u32>> {
 #[test]
 fn on_demand_fetches_what_a_reader_asks_for_and_no_more() {
     let dag = file(100, 1000);
-    let here = HashSet::new();
     let root = dag.root.unwrap();
     let mut scheduler = Scheduler::new(task(&dag, Mode::OnDemand));
     assert_eq!(step(&mut scheduler, appeared(7)), []);
@@ -238,8 +169,8 @@ fn on_demand_fetches_what_a_reader_asks_for_and_no_more() {
         panic!("{asked:?}")
     };
     assert_eq!(nodes, &[root]);
-    let inner = &dag.blocks[&root].1;
-    let stored = |cid| Outcome::Stored(dag.stored(cid, &here, |_| true));
+    let inner = dag.links(&root);
+    let stored = |cid| Outcome::Stored(dag.stored(cid, |_| false, |_| true));
     let blocks = vec![stored(&root), stored(&inner[0])];
     let answer = Answer {
         request: *request,
@@ -253,13 +184,15 @@ fn on_demand_fetches_what_a_reader_asks_for_and_no_more() {
         [],
         "nothing is wanted any more"
     );
-    let leaf = dag.blocks[&inner[0]].1[5];
+    let leaf = dag.links(&inner[0])[5];
     let asked = step(&mut scheduler, Event::Wants(vec![leaf]));
-    let [
-        Action::Get {
-            leaves, extents, ..
-        },
-    ] = &asked[..]
+    let gets = asked
+        .iter()
+        .filter(|action| matches!(action, Action::Get { .. }));
+    assert_eq!(gets.count(), 1, "{asked:?}");
+    let Some(Action::Get {
+        leaves, extents, ..
+    }) = asked.first()
     else {
         panic!("{asked:?}")
     };
@@ -273,7 +206,6 @@ fn on_demand_fetches_what_a_reader_asks_for_and_no_more() {
 #[test]
 fn what_a_reader_waits_for_comes_first() {
     let dag = file(200, 1 << 20);
-    let here = HashSet::new();
     let root = dag.root.unwrap();
     let mut scheduler = Scheduler::new(task(&dag, Mode::Whole));
     step(&mut scheduler, Event::Tick);
@@ -282,12 +214,12 @@ fn what_a_reader_waits_for_comes_first() {
     let Some(Action::Manifest { request, .. }) = asked.first() else {
         panic!("{asked:?}")
     };
-    let last = dag.blocks[dag.blocks[&root].1.last().unwrap()].1[3];
+    let last = dag.links(dag.links(&root).last().unwrap())[3];
     step(&mut scheduler, Event::Wants(vec![last]));
     step(&mut scheduler, Event::Absent(last));
     let inner = dag.order.iter().rev().filter(|cid| !dag.is_leaf(cid));
     let blocks = inner
-        .map(|cid| Outcome::Stored(dag.stored(cid, &here, |_| true)))
+        .map(|cid| Outcome::Stored(dag.stored(cid, |_| false, |_| true)))
         .collect();
     let answer = Answer {
         request: *request,
@@ -314,7 +246,7 @@ fn a_leaf_with_links_is_a_lie_of_whoever_called_it_one() {
     let Some(Action::Manifest { request, .. }) = asked.first() else {
         panic!("{asked:?}")
     };
-    let mut lying = dag.stored(&root, &HashSet::new(), |_| false);
+    let mut lying = dag.stored(&root, |_| false, |_| false);
     lying
         .children
         .iter_mut()
@@ -334,7 +266,7 @@ fn a_leaf_with_links_is_a_lie_of_whoever_called_it_one() {
     else {
         panic!("{asked:?}")
     };
-    let inner = dag.stored(&leaves[0], &HashSet::new(), |_| true);
+    let inner = dag.stored(&leaves[0], |_| false, |_| true);
     let blocks = vec![Outcome::Stored(inner)];
     let answer = Answer {
         request: *request,
@@ -385,8 +317,7 @@ fn a_dag_that_doubles_at_each_level_is_walked_once() {
     for _ in 0..200 {
         top = dag.add(Codec::DagPb, 100, vec![top, top]);
     }
-    let peer = Member::new(Nature::Honest, 1 << 20, 5, everything(&dag));
-    let run = Sim::new(&dag, task(&dag, Mode::Whole), vec![peer]).run();
+    let run = download(&dag, Limits::default(), STALL, vec![peer(&dag, 1 << 20, 5)]);
     assert_eq!(run.end, Action::Finished);
     assert_eq!(run.twice, 0);
 }
@@ -398,10 +329,11 @@ fn a_dag_too_deep_for_memory_is_refused() {
     for _ in 0..2000 {
         top = dag.add(Codec::DagPb, 100, vec![top]);
     }
-    let mut task = task(&dag, Mode::Whole);
-    task.limits.known_blocks = 100;
-    let peer = Member::new(Nature::Honest, 1 << 20, 5, everything(&dag));
-    let run = Sim::new(&dag, task, vec![peer]).run();
+    let limits = Limits {
+        known_blocks: 100,
+        ..Limits::default()
+    };
+    let run = download(&dag, limits, STALL, vec![peer(&dag, 1 << 20, 5)]);
     assert!(
         matches!(run.end, Action::Fail(Defeat::TooWide { .. })),
         "{:?}",
@@ -422,7 +354,7 @@ fn settle(
     while let Some(action) = todo.pop() {
         let (request, cids) = match action {
             Action::LookUp(cid) if here.contains(&cid) => {
-                let found = Event::Found(dag.stored(&cid, here, |_| true));
+                let found = Event::Found(dag.stored(&cid, |c| here.contains(c), |_| true));
                 todo.extend(step(scheduler, found));
                 continue;
             }
@@ -434,11 +366,21 @@ fn settle(
             Action::Get {
                 request, leaves, ..
             } => (request, leaves),
-            Action::FindPeers => continue,
+            Action::FindPeers | Action::AskPeers { .. } => continue,
+            Action::Have { request, nodes, .. } => {
+                let held = Held::All;
+                let page = |node| Page {
+                    node,
+                    held: held.clone(),
+                };
+                let pages = nodes.into_iter().map(page).collect();
+                todo.extend(step(scheduler, Event::Have { request, pages }));
+                continue;
+            }
             other => panic!("{other:?}"),
         };
         here.extend(&cids);
-        let stored = |cid| Outcome::Stored(dag.stored(cid, here, |_| true));
+        let stored = |cid| Outcome::Stored(dag.stored(cid, |c| here.contains(c), |_| true));
         let blocks = cids.iter().map(stored).collect();
         let answer = Answer {
             request,
@@ -475,15 +417,15 @@ fn on_demand_forgets_what_it_has_no_room_for_and_still_finds_it() {
         );
     };
     want(&mut scheduler, vec![root]);
-    let nodes = &dag.blocks[&root].1;
+    let nodes = dag.links(&root);
     for node in nodes {
         want(&mut scheduler, vec![*node]);
-        for leaves in dag.blocks[node].1[..40.min(dag.blocks[node].1.len())].chunks(16) {
+        for leaves in dag.links(node)[..40.min(dag.links(node).len())].chunks(16) {
             want(&mut scheduler, leaves.to_vec());
         }
     }
     for node in nodes {
-        want(&mut scheduler, dag.blocks[node].1.clone());
+        want(&mut scheduler, dag.links(node).to_vec());
     }
-    assert_eq!(here, everything(&dag));
+    assert_eq!(here, dag.all());
 }

@@ -54,8 +54,12 @@ pub(super) struct Item {
     pub(super) leaf: bool,
     /// Estimated bytes of a leaf.
     pub(super) size: u32,
+    /// What of it is counted in [`Tree::queued_bytes`].
+    queued_size: u64,
     /// Whether the block is on this machine's disk.
     pub(super) here: bool,
+    /// The request that fetches it besides its owner; 0 for none.
+    pub(super) copy: RequestId,
     /// Peers that do not have it, by their slots.
     pub(super) lacks: u64,
     /// Where it was first met.
@@ -71,7 +75,7 @@ pub(super) struct Node {
     pub(super) children: Vec<Ix>,
     /// No child before this one is queued.
     pub(super) cursor: usize,
-    path: Path,
+    pub(super) path: Path,
     /// Children that are not done.
     open: usize,
     /// Slot of the peer that said which children are leaves.
@@ -97,6 +101,10 @@ pub(super) struct Tree {
     looking: usize,
     /// Leaves and asks that are queued.
     pub(super) queued: usize,
+    /// Estimated bytes of the leaves among them.
+    pub(super) queued_bytes: u64,
+    /// Slots of peers that lack what they have not told of.
+    pub(super) doubt: u64,
     /// Grows whenever something is queued.
     pub(super) generation: u64,
     /// Open the next node although the limit is reached: nothing else is left to do.
@@ -122,6 +130,8 @@ impl Tree {
             recent: Recent::new(limit / 4),
             looking: 0,
             queued: 0,
+            queued_bytes: 0,
+            doubt: 0,
             generation: 0,
             forced: false,
             done_blocks: 0,
@@ -137,13 +147,16 @@ impl Tree {
     }
 
     fn insert(&mut self, cid: Cid, leaf: bool, size: u32, here: bool, place: Place) -> Ix {
-        let (state, lacks, parents) = (State::Idle, 0, Vec::new());
+        let (state, copy, parents) = (State::Idle, 0, Vec::new());
+        let lacks = self.doubt;
         let ix = self.items.insert(Item {
             cid,
             state,
             leaf,
             size,
+            queued_size: 0,
             here,
+            copy,
             lacks,
             place,
             parents,
@@ -173,6 +186,7 @@ impl Tree {
             State::Looking => self.looking -= 1,
             State::Queued => {
                 self.queued -= 1;
+                self.queued_bytes -= self.items[ix].queued_size;
                 self.asks.remove(&key);
             }
             State::Asked(_) | State::Open(_) | State::Done => {}
@@ -185,6 +199,9 @@ impl Tree {
             State::Looking => self.looking += 1,
             State::Queued => {
                 self.queued += 1;
+                let size = u64::from(self.items[ix].size);
+                self.items[ix].queued_size = size;
+                self.queued_bytes += size;
                 self.generation += 1;
                 match self.items[ix].parents.first() {
                     Some(&(node, index)) if self.items[ix].leaf => self.make_ready(node, index),
@@ -437,20 +454,20 @@ impl Tree {
         found
     }
 
+    /// Whether there are inner nodes that are not opened yet.
+    pub(super) fn has_more(&self) -> bool {
+        !self.frontier.is_empty() || self.looking > 0
+    }
+
     /// The slot is given to another peer: nothing that was said of its last holder counts.
     pub(super) fn clear_slot(&mut self, slot: u8) {
         for item in self.items.values_mut() {
             item.lacks &= !(1 << slot);
         }
+        self.doubt &= !(1 << slot);
         for node in self.nodes.values_mut() {
             node.told_by = node.told_by.filter(|teller| *teller != slot);
         }
         self.generation += 1;
-    }
-
-    /// The path of the node that a block stands in.
-    pub(super) fn path_above(&self, ix: Ix) -> Option<Path> {
-        let (node, _) = *self.items[ix].parents.first()?;
-        Some(self.nodes[node].path.clone())
     }
 }
