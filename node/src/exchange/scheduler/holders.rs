@@ -123,6 +123,10 @@ impl<P: PeerName> Scheduler<P> {
         peer.pace.received(now, request.sent, 0);
         (peer.answered, peer.strikes) = (true, 0);
         let (slot, before) = (peer.slot, peer.holds);
+        if before == Holds::Unknown && pages.is_empty() {
+            // It answers, and tells nothing.
+            return self.never_tells(request.peer);
+        }
         let all = pages.iter().all(|page| page.held == Held::All);
         let complete = all && pages.len() == asked.len() && peer.poll.last.is_none();
         let holds = match before {
