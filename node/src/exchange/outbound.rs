@@ -40,6 +40,9 @@ pub(crate) trait Outbound: Send + Sync + 'static {
 
     /// Who kept their word so far.
     fn reputation(&self) -> Reputation;
+
+    /// By which name others know us.
+    fn local(&self) -> PeerId;
 }
 
 impl Outbound for Asker {
@@ -88,5 +91,9 @@ impl Outbound for Asker {
 
     fn reputation(&self) -> Reputation {
         Asker::reputation(self).clone()
+    }
+
+    fn local(&self) -> PeerId {
+        self.network().peer_id()
     }
 }

@@ -111,6 +111,12 @@ impl Asked {
             }
             open.peer != peer
         });
+        // If it comes back, it is asked anew for all that it holds.
+        let known = self.versions.iter().map(|(key, _)| *key);
+        let of_peer: Vec<_> = known.filter(|(owner, _)| *owner == peer).collect();
+        for key in of_peer {
+            self.versions.pop(&key);
+        }
     }
 
     /// What an answer, or a part of one, comes to; `None` if nobody asked.
@@ -139,6 +145,11 @@ impl Asked {
             }
             (Question::Have(asked), Response::Have(pages)) => {
                 self.pages(request, peer, &asked, pages)
+            }
+            // It does not tell.
+            (Question::Have(_), Response::NotFound) => {
+                let pages = Vec::new();
+                Event::Have { request, pages }.into()
             }
             (Question::Manifest(asked), Response::NotFound) => not_found(request, &asked),
             (

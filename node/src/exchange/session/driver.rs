@@ -95,13 +95,13 @@ impl Driver {
         tasks.spawn_blocking(move || intake.run(queue));
         Self {
             deeds: Deeds::new(outbound.reputation()),
+            scheduler: Scheduler::new(task).known_as(outbound.local()),
             outbound,
             store,
             shared,
             task,
             share,
             addresses,
-            scheduler: Scheduler::new(task),
             began: Instant::now(),
             wake: Time::MAX,
             notes,

@@ -37,6 +37,7 @@ struct Fake {
     peers: HashMap<PeerId, Peer>,
     asked: Mutex<Vec<(PeerId, Request)>>,
     events: broadcast::Sender<NetworkEvent>,
+    name: PeerId,
 }
 
 /// There is no such peer.
@@ -49,6 +50,7 @@ impl Fake {
             peers: HashMap::new(),
             asked: Mutex::default(),
             events,
+            name: PeerId::random(),
         }
     }
 
@@ -139,6 +141,10 @@ impl Outbound for Fake {
 
     fn reputation(&self) -> Reputation {
         Reputation::default()
+    }
+
+    fn local(&self) -> PeerId {
+        self.name
     }
 
     fn events(&self) -> broadcast::Receiver<NetworkEvent> {
@@ -328,7 +334,8 @@ async fn blocks_nobody_asked_for_are_not_stored() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn on_demand_brings_what_is_read() {
-    let (root, theirs, all) = content(4, 40, 1000);
+    // Too large to come with its manifest.
+    let (root, theirs, all) = content(4, 40, 10_000);
     let fake = Arc::new(Fake::new().honest(&theirs));
     let ours = Arc::new(MemoryStore::default());
     let session = start(&fake, ours.clone(), root, Mode::OnDemand);
