@@ -114,7 +114,8 @@ impl Session {
         tokio::spawn(async move {
             // Whatever ends the driver, a panic too, readers must not wait for ever.
             let _wakes_readers = ends.ends_when_dropped();
-            stop.run_until_cancelled_owned(driver.run(report)).await;
+            let driver = Box::pin(driver.run(report));
+            stop.run_until_cancelled_owned(driver).await;
         });
         Self {
             shared,
