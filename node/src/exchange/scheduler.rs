@@ -26,6 +26,7 @@ mod request;
 mod slab;
 mod status;
 mod steal;
+mod strip;
 mod tree;
 
 #[cfg(test)]

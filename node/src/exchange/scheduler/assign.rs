@@ -3,6 +3,7 @@
 use rand::seq::SliceRandom;
 use store::Cid;
 use store::block::MAX_BLOCK_SIZE;
+use store::wire::MAX_ROOTS;
 
 use super::peers::MANIFESTS;
 use super::pick::Pick;
@@ -14,8 +15,11 @@ use super::{Action, Mode, PeerName, Request, RequestId, Scheduler, Time};
 const ALL_MANIFESTS: u32 = 8;
 /// Nodes in one Manifest of ours: more would leave nothing for the other peers.
 const NODES: usize = 64;
-/// Raw blocks in one Manifest of ours, by name because their place is not known: they are large.
+/// Raw blocks in one Manifest of ours, by name because their place is not known, while they may be
+/// large: with what has come from them, as many as are likely to fit.
 const RAW: usize = 4;
+/// Blocks that must have come before others are taken to be of their size.
+const SAMPLE: u64 = 8;
 /// A page of inner nodes while everything is fetched: 20 GiB of leaves of 1 MiB.
 const PAGE: u64 = 1 << 20;
 /// The same for a reader, who needs one path only but saves round trips by a little more.
@@ -79,16 +83,17 @@ impl<P: PeerName> Scheduler<P> {
         };
         let wanted = self.wants.iter().filter_map(|cid| tree.find(cid));
         let mut picked: Vec<Ix> = Vec::new();
-        let mut raw = 0;
+        let (mut raw, most) = (0, self.raw_at_once());
         for ix in wanted
             .chain(tree.asks.iter().map(|(_, ix)| *ix))
             .filter(can)
         {
-            raw += usize::from(is_raw(&tree.items[ix].cid));
-            if picked.len() == NODES || raw > RAW {
+            let leaf = is_raw(&tree.items[ix].cid);
+            if raw + usize::from(leaf) > most || picked.len() - raw + usize::from(!leaf) > NODES {
                 break;
             }
             if !picked.contains(&ix) {
+                raw += usize::from(leaf);
                 picked.push(ix);
             }
         }
@@ -107,7 +112,7 @@ impl<P: PeerName> Scheduler<P> {
     fn send_manifest(&mut self, now: Time, name: P, nodes: Vec<Cid>, actions: &mut Vec<Action<P>>) {
         // Raw blocks are asked for by name when their place is not known: they are larger than nodes.
         let leaves = nodes.iter().filter(|cid| is_raw(cid)).count();
-        let leaf_bytes = (leaves * MAX_BLOCK_SIZE) as u64;
+        let leaf_bytes = leaves as u64 * self.raw_size();
         let page = if self.task.mode == Mode::Whole {
             PAGE
         } else {
@@ -123,6 +128,23 @@ impl<P: PeerName> Scheduler<P> {
             nodes,
             max_bytes: whole(bytes),
         });
+    }
+
+    /// What a raw block that is asked for by name is taken to have, in bytes: twice what blocks had so
+    /// far. Of larger ones fewer fit in an answer, and the rest is asked for again.
+    fn raw_size(&self) -> u64 {
+        if self.fetched_blocks < SAMPLE {
+            return MAX_BLOCK_SIZE as u64;
+        }
+        let mean = self.fetched_bytes / self.fetched_blocks;
+        (2 * mean).clamp(1, MAX_BLOCK_SIZE as u64)
+    }
+
+    /// Raw blocks in one Manifest at most.
+    fn raw_at_once(&self) -> usize {
+        let fit = 2 * MAX_BLOCK_SIZE as u64 / self.raw_size();
+        // With the nodes, as many as a Manifest can name.
+        usize::try_from(fit).map_or(RAW, |fit| fit.clamp(RAW, MAX_ROOTS - NODES))
     }
 
     /// Asks further peers for the root, while nobody has given anything yet.

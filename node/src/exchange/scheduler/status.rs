@@ -56,6 +56,16 @@ impl<P: PeerName> Scheduler<P> {
         }
     }
 
+    /// Per cent of each part of the content, in its order, that are here; empty while nothing of it is
+    /// known.
+    #[must_use]
+    pub fn strip(&self) -> Vec<u8> {
+        if self.tree.done_blocks == 0 {
+            return Vec::new();
+        }
+        self.tree.strip.percent()
+    }
+
     fn phase(&self, now: Time) -> Phase {
         let answered = self.peers.all.values().any(|peer| peer.answered);
         let quiet = self.last_progress.is_none_or(|at| at + QUIET < now);

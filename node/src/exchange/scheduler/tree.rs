@@ -13,6 +13,7 @@ use store::Cid;
 use super::place::{Path, Place};
 use super::recent::Recent;
 use super::slab::Slab;
+use super::strip::{Span, Strip};
 use super::{Mode, RequestId, Stored};
 
 /// Number of an item.
@@ -76,6 +77,8 @@ pub(super) struct Node {
     /// No child before this one is queued.
     pub(super) cursor: usize,
     pub(super) path: Path,
+    /// What of the content is below it.
+    span: Span,
     /// Children that are not done.
     open: usize,
     /// Slot of the peer that said which children are leaves.
@@ -112,6 +115,7 @@ pub(super) struct Tree {
     pub(super) done_blocks: u64,
     pub(super) done_bytes: u64,
     pub(super) finished: bool,
+    pub(super) strip: Strip,
     root: Cid,
 }
 
@@ -137,6 +141,7 @@ impl Tree {
             done_blocks: 0,
             done_bytes: 0,
             finished: false,
+            strip: Strip::new(),
             root,
         };
         if mode == Mode::Whole {
@@ -297,12 +302,15 @@ impl Tree {
 
     fn open(&mut self, ix: Ix, stored: Stored, told_by: Option<u8>) {
         let path = self.items[ix].place.path();
+        let span = self.span(ix);
+        let count = stored.children.len() as u64;
         let node = self.nodes.insert(Node {
             item: ix,
             cid: stored.cid,
             children: Vec::with_capacity(stored.children.len()),
             cursor: 0,
             path: path.clone(),
+            span,
             open: 0,
             told_by,
         });
@@ -313,6 +321,7 @@ impl Tree {
             if (child.leaf && child.here) || self.recent.contains(&child.cid) {
                 self.done_blocks += 1;
                 self.done_bytes += u64::from(child.size);
+                self.strip.fill(span.part(index.into(), 1, count));
                 self.nodes[node].children.push(DONE);
                 continue;
             }
@@ -351,6 +360,21 @@ impl Tree {
         }
     }
 
+    /// What of the content is below an item, where it stands first.
+    fn span(&self, ix: Ix) -> Span {
+        let item = &self.items[ix];
+        match item.parents.first() {
+            Some(&(node, index)) => {
+                let parent = &self.nodes[node];
+                parent
+                    .span
+                    .part(index.into(), 1, parent.children.len() as u64)
+            }
+            None if item.cid == self.root => Span::WHOLE,
+            None => Span::NOWHERE,
+        }
+    }
+
     /// The block, and all below it, is here. So may be nodes above it.
     fn done(&mut self, ix: Ix) {
         let mut rising = vec![ix];
@@ -371,8 +395,16 @@ impl Tree {
                 self.done_bytes += u64::from(item.size);
             }
             self.finished |= item.cid == self.root;
-            for (node, index) in item.parents {
+            if leaf && item.cid == self.root {
+                self.strip.fill(Span::WHOLE);
+            }
+            for (first, (node, index)) in (0..).zip(item.parents) {
                 let parent = &mut self.nodes[node];
+                // What is below an inner node has filled its first place.
+                if leaf || first > 0 {
+                    let count = parent.children.len() as u64;
+                    self.strip.fill(parent.span.part(index.into(), 1, count));
+                }
                 parent.children[index as usize] = DONE;
                 parent.open -= 1;
                 if parent.open == 0 {
