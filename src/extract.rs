@@ -15,6 +15,7 @@
 //! gets its name: one sync per file would take minutes for many small files. A file that is merged
 //! into an existing directory is synced before it replaces anything.
 
+mod batch;
 mod error;
 mod file;
 mod metadata;
@@ -26,6 +27,7 @@ mod tree;
 
 use std::path::Path;
 
+pub use batch::Batch;
 pub use error::ExtractError;
 use error::{Attempt as _, Subject};
 use file::OpenFile;

@@ -6,6 +6,7 @@ use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use rustix::fs::{self, AtFlags, FileType, Mode, OFlags, RenameFlags};
 use rustix::io::{Errno, Result};
@@ -22,7 +23,7 @@ const ATTEMPTS: usize = 8;
 #[derive(Debug)]
 pub(super) struct Temp {
     /// The directory that it is in.
-    parent: OwnedFd,
+    parent: Arc<OwnedFd>,
     name: String,
     /// For a directory, the path by which it is removed.
     tree: Option<PathBuf>,
@@ -32,10 +33,15 @@ pub(super) struct Temp {
 impl Temp {
     /// A new file in `parent`, open for writing.
     pub(super) fn file(parent: BorrowedFd<'_>) -> Result<(Self, File)> {
+        Self::file_in(&own(parent)?)
+    }
+
+    /// The same, for one of many in one directory: they share its descriptor.
+    pub(super) fn file_in(parent: &Arc<OwnedFd>) -> Result<(Self, File)> {
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW;
         let mode = Mode::from_raw_mode(0o666);
         let open = |name: &str| fs::openat(parent, name, flags | OFlags::CLOEXEC, mode);
-        let (temp, file) = Self::create(parent, open)?;
+        let (temp, file) = Self::create(Arc::clone(parent), open)?;
         Ok((temp, File::from(file)))
     }
 
@@ -46,7 +52,7 @@ impl Temp {
         metadata: Metadata,
     ) -> Result<Self> {
         let link = |name: &str| fs::symlinkat(target.as_path(), parent, name);
-        let (temp, ()) = Self::create(parent, link)?;
+        let (temp, ()) = Self::create(own(parent)?, link)?;
         metadata::restore_symlink(parent, Path::new(&temp.name), metadata)?;
         Ok(temp)
     }
@@ -57,7 +63,9 @@ impl Temp {
         path: &Path,
     ) -> std::result::Result<Self, ExtractError> {
         let make = |name: &str| fs::mkdirat(parent, name, Mode::from_raw_mode(0o777));
-        let (mut temp, ()) = Self::create(parent, make).on(&Subject::new(path, "write in"))?;
+        let subject = Subject::new(path, "write in");
+        let own = own(parent).on(&subject)?;
+        let (mut temp, ()) = Self::create(own, make).on(&subject)?;
         temp.tree = Some(path.join(&temp.name));
         Ok(temp)
     }
@@ -65,7 +73,7 @@ impl Temp {
     /// A file that is there under this name.
     pub(super) fn named(parent: BorrowedFd<'_>, name: String) -> Result<Self> {
         Ok(Self {
-            parent: rustix::io::fcntl_dupfd_cloexec(parent, 0)?,
+            parent: own(parent)?,
             name,
             tree: None,
             published: false,
@@ -77,8 +85,7 @@ impl Temp {
         self.published = true;
     }
 
-    fn create<T>(parent: BorrowedFd<'_>, make: impl Fn(&str) -> Result<T>) -> Result<(Self, T)> {
-        let parent = rustix::io::fcntl_dupfd_cloexec(parent, 0)?;
+    fn create<T>(parent: Arc<OwnedFd>, make: impl Fn(&str) -> Result<T>) -> Result<(Self, T)> {
         for _ in 0..ATTEMPTS {
             let name = fresh_name();
             match make(&name) {
@@ -168,6 +175,11 @@ impl Drop for Temp {
             None => drop(fs::unlinkat(&self.parent, &self.name, AtFlags::empty())),
         }
     }
+}
+
+/// A descriptor of its own.
+fn own(parent: BorrowedFd<'_>) -> Result<Arc<OwnedFd>> {
+    Ok(Arc::new(rustix::io::fcntl_dupfd_cloexec(parent, 0)?))
 }
 
 /// Opens a directory by its name in another one, not through a symlink.
