@@ -7,14 +7,14 @@ use std::time::Duration;
 
 use store::unixfs::Piece;
 use store_node::api::client::{Client, ClientError, Closer, Events, Sender};
-use store_node::api::message::{Event, Found, Item, LandFile, LandStep, Request};
+use store_node::api::message::{Event, Found, Item, LandFile, LandStep, Many, Request};
 use store_node::node::{self, Host, Reached};
 
 use crate::args::Network;
 use crate::context::Context;
 use crate::exit::Error;
 use crate::interrupt;
-use crate::progress::Display;
+use crate::progress::{Display, Told};
 
 /// How often a command is begun anew that met a node which was about to end.
 const TRIES: u32 = 3;
@@ -30,6 +30,8 @@ pub(crate) struct Conversation {
     /// An event that was read already.
     first: Option<Event>,
     display: Display,
+    /// Whether how far it is, is an answer.
+    tells: bool,
     host: Option<Host>,
 }
 
@@ -45,8 +47,12 @@ pub(crate) enum Answer {
     Land(LandFile),
     /// It is complete.
     Landed,
+    /// Of one of many contents.
+    Many(Many),
     /// One result.
     Item(Item),
+    /// How far it is, or what it waits for, for programs: see [`Conversation::tell`].
+    Told(Told),
 }
 
 impl Conversation {
@@ -90,6 +96,7 @@ impl Conversation {
                 closer,
                 first,
                 display,
+                tells: false,
                 host,
             });
         }
@@ -110,6 +117,11 @@ impl Conversation {
         }
     }
 
+    /// From now on how far it is comes as an answer, for programs.
+    pub(crate) const fn tell(&mut self) {
+        self.tells = true;
+    }
+
     /// The progress.
     pub(crate) const fn display(&mut self) -> &mut Display {
         &mut self.display
@@ -124,11 +136,17 @@ impl Conversation {
             };
             let Some(event) = event else { return Ok(None) };
             match event {
-                Event::Progress(_) | Event::Waiting { .. } => self.display.show(&event),
+                Event::Progress(_) | Event::Waiting { .. } => {
+                    self.display.show(&event);
+                    if let Some(told) = Told::of(&event).filter(|_| self.tells) {
+                        return Ok(Some(Answer::Told(told)));
+                    }
+                }
                 Event::Found(found) => return Ok(Some(Answer::Found(found))),
                 Event::Wanted { files } => return Ok(Some(Answer::Wanted(files))),
                 Event::Piece(piece) => return Ok(Some(Answer::Piece(piece))),
                 Event::Land(wanted) => return Ok(Some(Answer::Land(wanted))),
+                Event::Many(many) => return Ok(Some(Answer::Many(many))),
                 Event::Landed => return Ok(Some(Answer::Landed)),
                 Event::Item(item) => {
                     self.display.clear();

@@ -1,5 +1,7 @@
 //! How far a command is, on stderr when that is a terminal, else nowhere: bytes, rate, time left; or what
-//! it waits for.
+//! it waits for. A download also shows which parts of it are there, and what each peer gives.
+
+mod download;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -8,11 +10,17 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use store_node::api::message::{Event, Phase, Progress};
 
+pub(crate) use self::download::Told;
+
 /// How often the spinner turns, and the clock beside it.
 const TICK: Duration = Duration::from_millis(100);
 /// With a total that is known.
 const BAR: &str = "{msg:<11} {bar:28.cyan/dim} {binary_bytes}/{binary_total_bytes}  \
                    {binary_bytes_per_sec}  {eta} left{prefix}";
+/// A download with a total that is known: its rate is what the session measures.
+const DOWNLOAD: &str = "{msg:<11} {bar:28.cyan/dim} {binary_bytes}/{binary_total_bytes}{prefix}";
+/// A download without.
+const DOWNLOAD_COUNT: &str = "{spinner} {msg} {binary_bytes}{prefix}";
 /// Without.
 const COUNT: &str = "{spinner} {msg} {binary_bytes}  {binary_bytes_per_sec}  {elapsed}{prefix}";
 /// While there is nothing to count.
@@ -51,6 +59,8 @@ enum Shown {
     Wait,
     Count,
     Bar,
+    DownloadCount,
+    Download,
 }
 
 impl Display {
@@ -113,10 +123,12 @@ impl Display {
 
     fn progress(&mut self, progress: &Progress) {
         let total = progress.total.or_else(|| self.total.get());
-        let shown = if total.is_some() {
-            Shown::Bar
-        } else {
-            Shown::Count
+        let downloads = !progress.givers.is_empty();
+        let shown = match (downloads, total.is_some()) {
+            (true, true) => Shown::Download,
+            (true, false) => Shown::DownloadCount,
+            (false, true) => Shown::Bar,
+            (false, false) => Shown::Count,
         };
         let doing = self.doing;
         let bar = self.line(shown);
@@ -124,11 +136,15 @@ impl Display {
         if let Some(total) = total {
             bar.set_length(total.max(progress.bytes));
         }
-        bar.set_prefix(match (progress.peers, progress.files) {
-            (0, 0) => String::new(),
-            (0, files) => format!("  {files} files"),
-            (1, _) => "  from 1 peer".into(),
-            (peers, _) => format!("  from {peers} peers"),
+        bar.set_prefix(if downloads {
+            download::lines(progress, total)
+        } else {
+            match (progress.peers, progress.files) {
+                (0, 0) => String::new(),
+                (0, files) => format!("  {files} files"),
+                (1, _) => "  from 1 peer".into(),
+                (peers, _) => format!("  from {peers} peers"),
+            }
         });
         bar.set_position(progress.bytes);
     }
@@ -153,6 +169,8 @@ impl Display {
             let template = match shown {
                 Shown::Bar => BAR,
                 Shown::Count => COUNT,
+                Shown::Download => DOWNLOAD,
+                Shown::DownloadCount => DOWNLOAD_COUNT,
                 Shown::Wait | Shown::Nothing => WAIT,
             };
             bar.set_style(style(template));
@@ -181,7 +199,7 @@ mod tests {
 
     #[test]
     fn templates_parse() {
-        for template in [BAR, COUNT, WAIT] {
+        for template in [BAR, COUNT, WAIT, DOWNLOAD, DOWNLOAD_COUNT] {
             style(template);
         }
     }
@@ -212,6 +230,30 @@ mod tests {
         assert!(display.bar.is_none());
         display.received(7);
         assert!(display.bar.is_none(), "the events say it");
+    }
+
+    #[test]
+    fn a_download_has_lines_and_leaves_none() {
+        let mut display = Display::new("fetching");
+        display.hidden = false;
+        let id = libp2p::PeerId::random();
+        display.show(&Event::Progress(Progress {
+            bytes: 5,
+            total: Some(10),
+            givers: vec![store_node::api::message::Giver {
+                peer: id,
+                bytes: 5,
+                rate: 0,
+            }],
+            strip: [[100; 32], [0; 32]].concat(),
+            ..Progress::default()
+        }));
+        let bar = display.bar.clone().unwrap();
+        let (shown, id) = (bar.prefix(), id.to_string());
+        assert!(shown.starts_with("  0 B/s  from 1 peer\n  █"), "{shown}");
+        assert!(shown.contains(&id[id.len() - 8..]), "{shown}");
+        display.clear();
+        assert!(bar.is_finished() && display.bar.is_none());
     }
 
     #[test]

@@ -16,7 +16,7 @@ mod units;
 
 use serde::{Deserialize, Serialize};
 
-pub use exchange::Exchange;
+pub use exchange::{AnnounceCached, Exchange};
 pub use load::{ConfigError, Flag, Loaded, Origin, Sources};
 pub use log::{Format, Log};
 pub use metrics::{Metrics, MetricsAddress};

@@ -30,7 +30,9 @@ use self::budget::Budget;
 use self::outbound::Outbound;
 use self::reputation::Reputation;
 use self::scheduler::Limits;
-pub use self::session::{Mode, Session, SessionOptions, SessionProgress, SessionSource};
+pub use self::session::{
+    Mode, Session, SessionOptions, SessionProgress, SessionSource, SourceProgress,
+};
 use crate::metrics::Metrics;
 use crate::network::{Arrivals, Network};
 

@@ -2,6 +2,7 @@
 //! use them.
 
 mod address;
+mod announced;
 pub mod api;
 mod behaviour;
 mod command;

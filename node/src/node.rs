@@ -20,6 +20,7 @@ use tokio::runtime::{Builder, Runtime};
 pub use self::host::{Host, ReachError, Reached, reach, repo_options};
 pub use self::joined::Joined;
 pub(crate) use self::joining::Joining;
+use crate::announced;
 use crate::identity::IdentityError;
 use crate::metrics::http;
 use crate::network::{NetworkError, Role};
@@ -100,6 +101,12 @@ impl Node {
     pub fn start(config: Config, repo: Repo) -> Result<Self, NodeError> {
         let repo = Arc::new(repo);
         let runtime = runtime()?;
+        let lifetime = config.exchange.announce_cached.get();
+        let records = |error| RepoError::Store {
+            path: repo.path().to_owned(),
+            error,
+        };
+        announced::forget_stale(&repo, lifetime).map_err(records)?;
         let joined = Arc::new(runtime.block_on(Joined::start(&config, &repo, Role::Storage))?);
         let metrics = match config.metrics.address.0 {
             Some(address) => Some(runtime.block_on(joined.serve_metrics(address))?),

@@ -14,6 +14,7 @@ mod gc;
 mod get;
 mod kubo;
 mod land;
+mod many;
 mod membership;
 mod passed;
 mod peers;
@@ -83,6 +84,7 @@ impl Service {
         match request {
             Request::Add(options) => self.add(&options, conversation),
             Request::Get(content) => self.get(&content, &speaker),
+            Request::GetMany(many) => self.get_many(&many, conversation),
             Request::Land(land) => self.land(&land, conversation),
             Request::Cat(cat) => self.cat(&cat, &speaker),
             Request::Ls(ls) => self.ls(&ls, &speaker),
@@ -110,8 +112,8 @@ impl Service {
         Ok(self.joining.join(&self.config, &self.repo)?)
     }
 
-    /// Lets others find `root` here: from now on where a node runs, else from the next `store run`
-    /// on. A command would be gone before anybody comes.
+    /// Lets others find `root` here, which is kept: from now on where a node runs, else from the next
+    /// `store run` on. A command would be gone before anybody comes.
     fn offer(&self, root: Cid) -> Result<(), Failure> {
         if let Some(joined) = self.joining.node() {
             joined.provide(root);
@@ -121,6 +123,20 @@ impl Service {
                 .put(&root.to_bytes(), &[])?;
         }
         Ok(())
+    }
+
+    /// Notes that all of `root` is here and was used now. What nobody keeps is offered for a time after
+    /// that, if at all ([`announced`](crate::announced)).
+    fn note_whole(&self, root: &Cid) -> Result<(), Failure> {
+        if self.repo.pins().get(root)?.is_some() {
+            return Ok(());
+        }
+        self.repo.cached().touch(root)?;
+        let is_announced = || self.repo.records(Family::Roots).get(&root.to_bytes());
+        if self.config.exchange.announce_cached.get().is_none() || is_announced()?.is_some() {
+            return Ok(());
+        }
+        self.offer(*root)
     }
 }
 

@@ -1,4 +1,4 @@
-//! `cargo run --example bench -- add|get|car|small|tree|gc|space|first|swarm|fan`, with `--mib N`, `--files F`, `--blocks N`,
+//! `cargo run --example bench -- add|get|car|small|tree|gc|space|first|stdin|swarm|fan`, with `--mib N`, `--files F`, `--blocks N`,
 //! `--runs R`: whole commands, timed side by side with the limits of the machine, in one run. Machines are
 //! noisy: quote the ratios.
 
@@ -15,6 +15,7 @@ use sha2::{Digest, Sha256};
 
 mod first;
 mod gc;
+mod many;
 #[path = "../e2e/gc/rounds.rs"]
 #[allow(unreachable_pub, clippy::unwrap_used, reason = "shared with the tests")]
 mod rounds;
@@ -408,6 +409,7 @@ fn main() {
         Some("car") => car(mib, rounds(5)),
         Some("space") => space(mib),
         Some("first") => first::byte(option("--mib", 4096), rounds(21)),
+        Some("stdin") => many::run(option("--cids", 10_000), rounds(3)),
         Some("swarm") => {
             let rates = text("--rates").unwrap_or_else(|| "100,100,100,100".to_owned());
             let rates = rates.split(',').map(|rate| rate.parse().expect("Mbit/s"));
@@ -428,8 +430,8 @@ fn main() {
         _ => {
             let _ = writeln!(
                 std::io::stderr(),
-                "usage: bench add|get|car|small|tree|gc|space|first|swarm|fan [--mib N] [--runs R] [--files F] \
-                 [--blocks N]\n       bench swarm [--rates 100,100,…] [--halves] [--fault kill|stall|slow|return --at S]\n       \
+                "usage: bench add|get|car|small|tree|gc|space|first|stdin|swarm|fan [--mib N] [--runs R] [--files F] \
+                 [--blocks N] [--cids N]\n       bench swarm [--rates 100,100,…] [--halves] [--fault kill|stall|slow|return --at S]\n       \
                  bench fan [--mbit N] [--downloaders N]"
             );
             std::process::exit(2);

@@ -3,8 +3,9 @@
 use std::io::Read;
 use std::os::unix::fs::symlink;
 use std::path::Path;
+use std::time::Duration;
 
-use crate::support::{Noise, Place, finish, output, same};
+use crate::support::{Node, Noise, Place, eventually, finish, output, same};
 
 /// A tree with every kind of entry that a file system allows and people make.
 fn odd_tree(top: &Path) {
@@ -140,6 +141,53 @@ fn a_path_and_a_range_fetch_what_they_need_and_no_more() {
     let stat = json(&output(place.store("b").args(["repo", "stat", "--json"])));
     let held = stat["bytes"].as_u64().unwrap();
     assert!((3_000_000..5 << 20).contains(&held), "{stat}");
+}
+
+#[test]
+fn what_was_fetched_is_announced_for_a_time_and_what_is_pinned_for_good() {
+    let place = Place::new();
+    let file = place.file("file", 21, 3 << 20);
+    let a = place.node("a", &[]);
+    let cid = output(place.store("a").args(["add", "--quiet"]).arg(&file));
+    let mut run = place.store("b");
+    run.env("STORE_EXCHANGE_ANNOUNCE_CACHED", "2s");
+    run.args(["run", "--no-mdns", "--listen", "/ip4/127.0.0.1/tcp/0"]);
+    let b = Node::start({
+        run.args(["--bootstrap", a.tcp()]);
+        run
+    });
+    let peer = b.tcp().rsplit('/').next().unwrap().to_owned();
+    let knows = |repo: &str| {
+        let mut providers = place.store(repo);
+        let found = finish(providers.args(["providers", &cid, "--timeout", "2s"]));
+        String::from_utf8(found.stdout).unwrap().contains(&peer)
+    };
+    assert!(!knows("a"));
+    let mut get = place.store("b");
+    output(
+        get.args(["get", &cid, "--timeout", "30s", "-o"])
+            .arg(place.path("got")),
+    );
+    let limit = Duration::from_secs(60);
+    eventually("B is a provider", limit, || knows("a").then_some(()));
+
+    // Others remember for two days what they were told; who comes now was told nothing.
+    assert!(a.stop().success());
+    let mut newcomers = 0;
+    let mut newcomer_knows = || {
+        newcomers += 1;
+        let repo = format!("new-{newcomers}");
+        let node = place.node(&repo, &["--bootstrap", b.tcp()]);
+        let knows = knows(&repo);
+        assert!(node.stop().success());
+        knows
+    };
+    eventually("it is one no longer", limit, || {
+        (!newcomer_knows()).then_some(())
+    });
+    output(place.store("b").args(["pin", "add", &cid]));
+    eventually("it is one again", limit, || newcomer_knows().then_some(()));
+    drop(b);
 }
 
 fn json(text: &str) -> serde_json::Value {

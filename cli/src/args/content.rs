@@ -103,8 +103,12 @@ impl From<Reflink> for message::Reflink {
 #[derive(Debug, Args)]
 pub(crate) struct Get {
     /// A CID, CID/path/in/it, or a link of `store share`
-    #[arg(value_name = "CID|LINK")]
-    pub(crate) target: String,
+    #[arg(value_name = "CID|LINK", required_unless_present = "stdin")]
+    pub(crate) target: Option<String>,
+    /// Read what to get from standard input, one a line, and write each into the directory that -o
+    /// names [default: .]; what cannot be had is named (exit code 6), and the rest is written
+    #[arg(long, conflicts_with_all = ["target", "pin"])]
+    pub(crate) stdin: bool,
     /// Where to write to [default: ./<name or CID>]
     #[arg(short, long, value_name = "PATH")]
     pub(crate) output: Option<PathBuf>,

@@ -77,7 +77,7 @@ fn run_takes_several_addresses_after_one_flag() {
     let Command::Get(get) = parse("get --listen /a bafy").unwrap().command else {
         panic!()
     };
-    assert_eq!(get.target, "bafy");
+    assert_eq!(get.target.as_deref(), Some("bafy"));
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! `store get`.
 
+mod many;
+
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -28,9 +30,12 @@ struct Got {
 }
 
 pub(crate) fn run(args: &Get, context: &mut Context) -> Result<(), Error> {
+    let Some(target) = &args.target else {
+        return many::run(args, context);
+    };
     let begun = Instant::now();
-    let wanted = target::content(&args.target, Some(&args.wait), context)?;
-    let path = output_path(args)?;
+    let wanted = target::content(target, Some(&args.wait), context)?;
+    let path = output_path(target, args)?;
     // Before anything is fetched: a target that cannot be written is said at once.
     let extractor = Extractor::new(&path, args.force)?;
     let request = Request::Land(Land {
@@ -44,7 +49,10 @@ pub(crate) fn run(args: &Get, context: &mut Context) -> Result<(), Error> {
         landed: false,
         bytes: 0,
     };
-    let written = output.write(&mut conversation);
+    if context.output.is_json() {
+        conversation.tell();
+    }
+    let written = output.write(&mut conversation, context);
     if let Some((part, _)) = output.part.take() {
         // Whatever ended it: a later run goes on with it.
         part.keep();
@@ -98,7 +106,11 @@ struct Output {
 
 impl Output {
     /// Writes all that comes. What it is, if it was found.
-    fn write(&mut self, conversation: &mut Conversation) -> Result<Option<Found>, Error> {
+    fn write(
+        &mut self,
+        conversation: &mut Conversation,
+        context: &mut Context,
+    ) -> Result<Option<Found>, Error> {
         let mut found = None;
         while let Some(answer) = conversation.next()? {
             match answer {
@@ -125,7 +137,8 @@ impl Output {
                         conversation.land(&LandStep::Named, None)?;
                     }
                 }
-                Answer::Item(_) | Answer::Wanted(_) => {}
+                Answer::Told(told) => context.output.result(&told, |_| String::new())?,
+                Answer::Item(_) | Answer::Wanted(_) | Answer::Many(_) => {}
             }
         }
         Ok(found)
@@ -146,8 +159,8 @@ impl Output {
 }
 
 /// Where to write: `-o`, into it where it ends in `/`, else the content's name here.
-fn output_path(args: &Get) -> Result<PathBuf, Error> {
-    let name = target::name_of(&args.target)?;
+fn output_path(target: &str, args: &Get) -> Result<PathBuf, Error> {
+    let name = target::name_of(target)?;
     Ok(match &args.output {
         None => Path::new(".").join(name),
         Some(path) if path.as_os_str().as_encoded_bytes().ends_with(b"/") => path.join(name),

@@ -18,9 +18,13 @@ use crate::output;
 pub(crate) fn run(args: &Pin, context: &mut Context) -> Result<(), Error> {
     let (request, network, doing) = request(args, context)?;
     let mut conversation = Conversation::open(context, network, &Request::Pin(request), doing)?;
+    if context.output.is_json() && matches!(args, Pin::Add(_)) {
+        conversation.tell();
+    }
     let mut said = 0;
     while let Some(answer) = conversation.next()? {
         match answer {
+            Answer::Told(told) => context.output.result(&told, |_| String::new())?,
             Answer::Item(Item::Pin(pin)) => context.output.result(&pin, line)?,
             Answer::Item(Item::Holder(holder)) => {
                 if limit(args).is_some_and(|limit| said == limit) {

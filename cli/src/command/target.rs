@@ -6,6 +6,7 @@ use std::time::Duration;
 use store::cid;
 use store::unixfs::Name;
 use store_config::Origin;
+use store_node::Multiaddr;
 use store_node::api::message::Content;
 use store_node::link::{Link, SCHEME};
 
@@ -21,23 +22,32 @@ pub(crate) fn content(
     context: &Context,
 ) -> Result<Content, Error> {
     name_of(target)?;
+    Ok(Content {
+        target: target.to_owned(),
+        addresses: addresses(context),
+        timeout: timeout(wait, context),
+    })
+}
+
+/// Peers that are asked besides those that the swarm tells of.
+pub(crate) fn addresses(context: &Context) -> Vec<Multiaddr> {
     let typed = matches!(
         context.settings.origin("network.bootstrap"),
         Origin::Flag(_)
     );
-    let config = context.config();
-    Ok(Content {
-        target: target.to_owned(),
-        addresses: if typed {
-            config.network.bootstrap.clone()
-        } else {
-            Vec::new()
-        },
-        timeout: wait.and_then(|wait| wait.timeout).map_or_else(
-            || config.exchange.stall_timeout.get(),
-            store_config::Duration::get,
-        ),
-    })
+    if typed {
+        context.config().network.bootstrap.clone()
+    } else {
+        Vec::new()
+    }
+}
+
+/// How long to wait for what does not come.
+pub(crate) fn timeout(wait: Option<&Wait>, context: &Context) -> Duration {
+    wait.and_then(|wait| wait.timeout).map_or_else(
+        || context.config().exchange.stall_timeout.get(),
+        store_config::Duration::get,
+    )
 }
 
 /// A file name for the content: the last name of its path, else its CID. Refuses what is no content.

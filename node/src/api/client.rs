@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use store::unixfs::Piece;
 
 use super::frame::{self, Frame, FrameError, FrameReader, FrameWriter};
-use super::message::{Event, LandStep, Request, Step};
+use super::message::{Event, LandStep, ManyStep, Request, Step};
 use super::socket;
 
 /// A conversation that can be begun.
@@ -178,6 +178,11 @@ impl Sender {
         file: Option<BorrowedFd<'_>>,
     ) -> Result<(), ClientError> {
         self.message(step, file)
+    }
+
+    /// Sends which contents are asked for too.
+    pub fn many(&mut self, step: &ManyStep) -> Result<(), ClientError> {
+        self.message(step, None)
     }
 
     /// Ends the conversation from another thread: the server cancels its work, [`Events::next`]

@@ -12,10 +12,11 @@ use std::time::Duration;
 use std::{io, thread};
 
 use rustix::net::RecvFlags;
+use serde::de::DeserializeOwned;
 use store::unixfs::Piece;
 
 use super::frame::{self, FrameError, FrameReader, FrameWriter};
-use super::message::{Event, Failure, FailureKind, Item, LandStep, Request, Step};
+use super::message::{Event, Failure, FailureKind, Item, LandStep, ManyStep, Request, Step};
 
 /// How long a client may take for its request: it has it at hand when it connects, and a silent one
 /// must not hold a place.
@@ -93,6 +94,15 @@ impl Conversation {
 
     /// What the client does about the file that it was asked for, and the file.
     pub fn land_step(&mut self) -> Result<(LandStep, Option<OwnedFd>), Gone> {
+        self.next()
+    }
+
+    /// What else is asked for.
+    pub fn many_step(&mut self) -> Result<ManyStep, Gone> {
+        self.next().map(|(step, _)| step)
+    }
+
+    fn next<T: DeserializeOwned>(&mut self) -> Result<(T, Option<OwnedFd>), Gone> {
         match self.frames.receive() {
             Ok(Some((frame, descriptor))) => {
                 let step = frame.message().map_err(|error| {
@@ -118,7 +128,7 @@ impl Conversation {
             Err(failure) => {
                 // A client that is still sending steps must stop before it can read why (see
                 // `client`).
-                let _ = self.speaker.0.socket.shutdown(std::net::Shutdown::Read);
+                self.speaker.stop_hearing();
                 Event::Failed(failure)
             }
         };
@@ -149,6 +159,12 @@ impl Speaker {
         if let Ok(mut frames) = self.0.frames.try_lock() {
             let _ = self.note(frames.try_message(event).map(drop));
         }
+    }
+
+    /// From now on nothing more is heard of the client; whoever waits for that stops.
+    pub fn stop_hearing(&self) {
+        // It fails only where the client has gone.
+        let _ = self.0.socket.shutdown(std::net::Shutdown::Read);
     }
 
     /// Whether the client was still there when last something was sent, or looked at.

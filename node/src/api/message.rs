@@ -1,7 +1,7 @@
 //! What commands and whoever holds the repo say to each other.
 //!
 //! One connection is one conversation: a [`Request`]; after those that [take](Request::has_steps) them,
-//! [`Step`]s with what is to be read; then [`Event`]s until [`Event::Done`] or [`Event::Failed`]. Both
+//! [`Step`]s with what is to be read (or [`ManyStep`]s); then [`Event`]s until [`Event::Done`] or [`Event::Failed`]. Both
 //! sides are processes of one user on one machine, mostly of one version: an unknown message is an
 //! error that says so.
 
@@ -9,9 +9,11 @@ mod add;
 mod car;
 mod care;
 mod land;
+mod many;
 mod membership;
 mod pin;
 mod plumbing;
+mod progress;
 mod storage;
 
 use std::fmt::Display;
@@ -30,6 +32,7 @@ pub use self::care::{
     Backup, CareItem, CareRequest, Found as CareFound, Hit, ScrubStatus, Verified, Verify,
 };
 pub use self::land::{Land, LandFile, LandStep};
+pub use self::many::{GetMany, MAX_TARGETS, Many, ManyStep};
 pub use self::membership::{AcceptedOwner, Membership, MembershipRequest};
 pub use self::pin::{
     Holder, Pin, PinExpiry, PinFilter, PinMarks, PinRequest, PinType, PinVerified, Updated,
@@ -37,6 +40,7 @@ pub use self::pin::{
 pub use self::plumbing::{
     BlockPut, BlockRequest, DagRequest, DagStat, DagsStat, KuboCopied, KuboRefused,
 };
+pub use self::progress::{Giver, Phase, Progress};
 pub use self::storage::{Collected, Gc, RepoStat, Usage};
 
 /// What a command asks for.
@@ -49,6 +53,8 @@ pub enum Request {
     Get(Content),
     /// The whole of a content, into a file of the client's where that is large. See [`Land`].
     Land(Land),
+    /// Many contents, which [`ManyStep`]s name. Answered by [`Event::Many`] and pieces.
+    GetMany(GetMany),
     /// Bytes of a file. Answered by [`Event::Found`] and data.
     Cat(Cat),
     /// The entries of a directory. Answered by [`Item::Entry`]s.
@@ -87,6 +93,7 @@ impl Request {
             Self::Add(_)
                 | Self::Car(CarRequest::Import(_))
                 | Self::Block(BlockRequest::Put(_))
+                | Self::GetMany(_)
                 | Self::ImportKubo
         )
     }
@@ -197,55 +204,14 @@ pub enum Event {
     Land(LandFile),
     /// The file is complete.
     Landed,
+    /// Of one of many contents.
+    Many(Many),
     /// One answer.
     Item(Item),
     /// The end: all is done, and durable where something was written.
     Done,
     /// The end: it failed.
     Failed(Failure),
-}
-
-/// How far it is.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Progress {
-    /// Bytes read (add) or there (get, pin).
-    pub bytes: u64,
-    /// Bytes in all, where it is known.
-    pub total: Option<u64>,
-    /// Files completed; 0 where they are not counted.
-    pub files: u64,
-    /// Peers that blocks come from.
-    pub peers: usize,
-    /// Bytes per second from peers, as the session measures it.
-    pub rate: u64,
-}
-
-/// What is waited for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Phase {
-    /// Nobody is known yet who has it.
-    LookingForProviders,
-    /// Somebody is known, none is connected.
-    Connecting,
-    /// Blocks have been asked for.
-    WaitingForBlocks,
-    /// The disk makes it durable.
-    Committing,
-    /// What nothing keeps is looked for and removed.
-    Collecting,
-}
-
-impl Display for Phase {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::LookingForProviders => "looking for providers",
-            Self::Connecting => "connecting",
-            Self::WaitingForBlocks => "waiting for blocks",
-            Self::Committing => "writing to disk",
-            Self::Collecting => "removing what nothing keeps",
-        })
-    }
 }
 
 /// A content that was found.

@@ -405,7 +405,7 @@ fn is_raw(cid: &Cid) -> bool {
 }
 
 /// A block that is here and right; a rotten one counts as missing.
-pub(super) fn here(store: &dyn Blockstore, cid: &Cid) -> Result<Option<Block>, StoreError> {
+pub(crate) fn here(store: &dyn Blockstore, cid: &Cid) -> Result<Option<Block>, StoreError> {
     match store.get(cid) {
         Ok(data) => Ok(data.and_then(|data| Block::verify(*cid, data).ok())),
         Err(StoreError::Corrupt { .. }) => Ok(None),

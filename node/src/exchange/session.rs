@@ -14,6 +14,7 @@ mod rate;
 mod shared;
 mod sort;
 mod source;
+mod sources;
 
 #[cfg(test)]
 mod tests;
@@ -32,6 +33,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use self::driver::Driver;
 use self::shared::Shared;
 pub use self::source::SessionSource;
+pub use self::sources::SourceProgress;
 use super::budget::Budget;
 use super::landing::Landing;
 use super::outbound::Outbound;
@@ -55,7 +57,7 @@ pub struct SessionOptions {
 }
 
 /// How far a session is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SessionProgress {
     /// What it does.
     pub phase: Phase,
@@ -71,6 +73,11 @@ pub struct SessionProgress {
     pub bytes_fetched: u64,
     /// Bytes per second from peers, over the last seconds.
     pub rate: u64,
+    /// Peers that gave something, who gave most first; at most 64.
+    pub sources: Vec<SourceProgress>,
+    /// Per cent of each 64th of the content, in its order, that are here; empty before anything of it
+    /// is known.
+    pub strip: Vec<u8>,
 }
 
 /// A download. Dropping it ends it; what has come stays in the store.

@@ -8,6 +8,7 @@ use store::repo::Repo;
 use store_config::{ByteSize, Config};
 
 use super::NodeError;
+use crate::announced;
 use crate::exchange::bandwidth::{Bandwidth, local_minute};
 use crate::exchange::reputation::Reputation;
 use crate::exchange::{Exchange, ExchangeConfig, Serving};
@@ -69,6 +70,11 @@ impl Inside {
         let downloads = ExchangeConfig::from(&downloads);
         let serving = serving(config, private, reputation.clone(), metrics.clone());
         let exchange = Exchange::start(network.clone(), blocks, arrivals, downloads, serving);
+        if role != Role::Client {
+            let lifetime = config.exchange.announce_cached.get();
+            let watch = announced::watch(network.clone(), Arc::downgrade(repo), lifetime);
+            tokio::spawn(watch);
+        }
         Ok(Self { network, exchange })
     }
 }

@@ -85,6 +85,7 @@ impl Service {
         for added in added {
             if !options.only_hash && !options.no_pin {
                 self.keep(added.cid, &options.pin)?;
+                self.offer(added.cid)?;
             }
             speaker.item(Item::Added(answer(added, log.bytes_read())))?;
         }
@@ -94,8 +95,8 @@ impl Service {
         log.tell_skipped(&speaker)
     }
 
-    /// Makes durable what was added, or leaves that to the pins, whose syncs come last: the roots' records
-    /// and what is remembered are in the same log.
+    /// Makes durable what was added, or leaves that to the pins, whose syncs come last: what is
+    /// remembered is in the same log.
     fn commit_added(
         &self,
         roots: &[import::Added],
@@ -109,13 +110,10 @@ impl Service {
         });
         self.repo.blocks().commit_unlogged()?;
         log.write()?;
-        for added in roots {
-            self.offer(added.cid)?;
-            if options.no_pin {
-                self.repo.cached().touch(&added.cid)?;
-            }
-        }
         if options.no_pin {
+            for added in roots {
+                self.note_whole(&added.cid)?;
+            }
             self.repo.blocks().commit()?;
         }
         Ok(())

@@ -60,7 +60,7 @@ impl Service {
             self.repo.blocks().commit()?;
             // Only what is whole here: others take our word for it.
             if whole {
-                self.offer(root)?;
+                self.note_whole(&root)?;
             }
         }
         Ok(())
@@ -183,12 +183,12 @@ impl Service {
             let root = self.pass_by(root)?;
             return Ok(ImportedRoot { why, ..root });
         }
-        self.offer(*root)?;
         let marks = PinMarks {
             name,
             ..PinMarks::default()
         };
         self.keep(*root, &marks)?;
+        self.offer(*root)?;
         Ok(ImportedRoot {
             cid: *root,
             pinned: true,

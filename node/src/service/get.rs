@@ -31,19 +31,18 @@ impl Service {
             let root = resolve(&source, &named.target)?;
             source.note_use()?;
             found(&source.block(&root)?, speaker)?;
-            deliver(&source, &root, speaker)
+            deliver(&source, &root, speaker).map(drop)
         })?;
         self.keep_fetched(&source, &named)
     }
 
-    /// What was fetched stays, and is offered to others if it is whole here: they take our word for
-    /// it.
+    /// What was fetched stays, and what is whole here is offered to others: they take our word for it.
     pub(super) fn keep_fetched(&self, source: &Source<'_>, named: &Named) -> Result<(), Failure> {
         if source.has_fetched() {
             self.repo.blocks().commit()?;
-            if named.target.path.is_empty() {
-                self.offer(named.target.cid)?;
-            }
+        }
+        if named.target.path.is_empty() {
+            self.note_whole(&named.target.cid)?;
         }
         Ok(())
     }
@@ -105,11 +104,20 @@ impl Service {
     }
 }
 
-/// Sends the tree `root` to the client.
-pub(super) fn deliver(source: &Source<'_>, root: &Cid, speaker: &Speaker) -> Result<(), Failure> {
+/// Sends the tree `root` to the client; how many bytes of files that were.
+pub(super) fn deliver(
+    source: &dyn BlockSource,
+    root: &Cid,
+    speaker: &Speaker,
+) -> Result<u64, Failure> {
+    let mut bytes = 0;
     export::<Failure>(source, root, &mut |piece| {
+        if let Piece::Data(data) = &piece {
+            bytes += data.len() as u64;
+        }
         Ok(speaker.send(&Event::Piece(piece))?)
-    })
+    })?;
+    Ok(bytes)
 }
 
 /// Tells the client what it gets.

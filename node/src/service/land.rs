@@ -61,7 +61,7 @@ impl Service {
                 return self.land_in(&part, &landing, &source, &root, conversation);
             }
             landing.decline();
-            deliver(&source, root.cid(), &speaker)
+            deliver(&source, root.cid(), &speaker).map(drop)
         })?;
         self.keep_fetched(&source, &named)
     }

@@ -14,9 +14,12 @@ use store::wire::Urgency;
 use super::Service;
 use super::target::Named;
 use crate::api::conversation::{Speaker, watch};
-use crate::api::message::{Event, Failure, Phase, Progress};
+use crate::api::message::{Event, Failure, Giver, Phase, Progress};
 use crate::exchange::landing::Landing;
-use crate::exchange::{Mode, Session, SessionOptions, SessionSource, session};
+use crate::exchange::{Mode, Session, SessionOptions, SessionProgress, SessionSource, session};
+
+/// A session of which all has been read may take so long to end before it is asked what it got.
+const LAST_WORD: Duration = Duration::from_secs(2);
 
 /// Where the blocks of one command's content come from.
 pub(super) struct Source<'a> {
@@ -116,6 +119,21 @@ impl<'a> Source<'a> {
         work: impl FnOnce() -> Result<T, Failure>,
     ) -> Result<T, Failure> {
         let result = watch(self.speaker, || self.tick(), || self.cancel(), work);
+        let result = result.and_then(|value| self.last_word().map(|()| value));
+        self.explained(result)
+    }
+
+    /// Does `work`, which reads from this source, as one of several for the same client; ends it when
+    /// the client goes.
+    pub(super) fn attended<T>(
+        &self,
+        work: impl FnOnce() -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        let result = watch(self.speaker, || None, || self.cancel(), work);
+        self.explained(result)
+    }
+
+    fn explained<T>(&self, result: Result<T, Failure>) -> Result<T, Failure> {
         // A failure to join explains the cancelled read that it led to.
         let failure = self
             .failure
@@ -179,10 +197,7 @@ impl<'a> Source<'a> {
     }
 
     fn tick(&self) -> Option<Event> {
-        let progress = self
-            .session()
-            .as_ref()
-            .map(|open| *open.session.progress().borrow())?;
+        let progress = self.progress()?;
         let waiting = |phase| Event::Waiting {
             phase,
             detail: peers(progress.peers),
@@ -191,14 +206,29 @@ impl<'a> Source<'a> {
             session::Phase::LookingForProviders => waiting(Phase::LookingForProviders),
             session::Phase::Connecting => waiting(Phase::Connecting),
             session::Phase::WaitingForBlocks => waiting(Phase::WaitingForBlocks),
-            session::Phase::Downloading | session::Phase::Done => Event::Progress(Progress {
-                bytes: progress.bytes_done,
-                total: progress.bytes_total_hint,
-                files: 0,
-                peers: progress.peers,
-                rate: progress.rate,
-            }),
+            session::Phase::Downloading | session::Phase::Done => Event::Progress(progress.into()),
         })
+    }
+
+    fn progress(&self) -> Option<SessionProgress> {
+        let session = self.session();
+        Some(session.as_ref()?.session.progress().borrow().clone())
+    }
+
+    /// Tells the client what came in all, and from whom, where anything was asked of others.
+    fn last_word(&self) -> Result<(), Failure> {
+        let whole = match self.session().as_ref() {
+            Some(open) if self.options.mode == Mode::Whole => Some(Arc::clone(&open.blocks)),
+            _ => None,
+        };
+        // All has been read, so it is about to end. It knows by then what it got.
+        if let Some(blocks) = whole {
+            blocks.wait_for_end(LAST_WORD);
+        }
+        if let Some(progress) = self.progress().filter(|told| told.bytes_fetched > 0) {
+            self.speaker.send(&Event::Progress(progress.into()))?;
+        }
+        Ok(())
     }
 
     /// Ends the session: whoever waits for one of its blocks gets [`SourceError::Cancelled`].
@@ -255,6 +285,25 @@ impl Source<'_> {
         SourceError::NotFound {
             cid,
             tried: reasons.join("; "),
+        }
+    }
+}
+
+impl From<SessionProgress> for Progress {
+    fn from(progress: SessionProgress) -> Self {
+        let givers = progress.sources.iter().map(|source| Giver {
+            peer: source.peer,
+            bytes: source.bytes,
+            rate: source.rate,
+        });
+        Self {
+            bytes: progress.bytes_done,
+            total: progress.bytes_total_hint,
+            files: 0,
+            peers: progress.peers,
+            rate: progress.rate,
+            givers: givers.collect(),
+            strip: progress.strip,
         }
     }
 }

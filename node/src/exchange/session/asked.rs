@@ -83,6 +83,11 @@ impl Asked {
         self.open.insert(request, open);
     }
 
+    /// Who was asked.
+    pub(super) fn peer(&self, request: RequestId) -> Option<PeerId> {
+        self.open.get(&request).map(|open| open.peer)
+    }
+
     /// What is to be named in a question about the children of `nodes`.
     pub(super) fn known(&mut self, peer: PeerId, nodes: &[Cid]) -> Vec<Known> {
         let known = |&node: &Cid| Known {

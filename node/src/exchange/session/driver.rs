@@ -15,6 +15,7 @@ use super::deeds::Deeds;
 use super::intake::{Intake, Job, look_up};
 use super::rate::Rate;
 use super::shared::{End, Shared};
+use super::sources::Sources;
 use super::{Mode, Phase, SessionProgress};
 use crate::exchange::budget::Share;
 use crate::exchange::landing::Landing;
@@ -70,6 +71,7 @@ pub(super) struct Driver {
     searching: bool,
     total: Option<u64>,
     rate: Rate,
+    sources: Sources,
 }
 
 impl Driver {
@@ -112,6 +114,7 @@ impl Driver {
             searching: false,
             total: None,
             rate: Rate::default(),
+            sources: Sources::default(),
         }
     }
 
@@ -131,8 +134,9 @@ impl Driver {
             end => end,
         };
         tracing::debug!(root = %self.task.root, ?end, "session over");
-        self.shared.end(end);
+        // Whoever hears of the end may ask at once what came.
         self.report(&report);
+        self.shared.end(end);
     }
 
     async fn drive(&mut self, report: &watch::Sender<SessionProgress>) -> End {
@@ -204,7 +208,11 @@ impl Driver {
         request: RequestId,
         result: Result<Response, RequestError>,
     ) -> Option<Event<PeerId>> {
+        let peer = self.asked.peer(request)?;
         let Reply { event, job } = self.asked.reply(request, result)?;
+        if let Event::Received { bytes, .. } = event {
+            self.sources.note(peer, bytes);
+        }
         if let Some(job) = job {
             // It is closed only when the intake has failed, which says so by itself.
             let _ = self.jobs.try_send(job);
@@ -376,7 +384,13 @@ impl Driver {
             blocks_done: status.blocks_done,
             bytes_fetched: status.bytes_fetched,
             rate: if status.phase == Phase::Done { 0 } else { rate },
+            sources: self.sources.tell(now),
+            strip: self.scheduler.strip(),
         };
-        report.send_if_modified(|told| std::mem::replace(told, progress) != progress);
+        report.send_if_modified(|told| {
+            let changed = *told != progress;
+            *told = progress;
+            changed
+        });
     }
 }

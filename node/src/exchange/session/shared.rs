@@ -233,6 +233,37 @@ impl Shared {
         blocks
     }
 
+    /// Those of `cids`, which are all expected, that are there, as soon as one is; and whether the
+    /// session is over.
+    pub(super) fn arrivals(&self, cids: &[Cid], limit: Duration) -> (Vec<Block>, bool) {
+        let there = |state: &State, cid: &Cid| {
+            let waiting = state.waiting.get(cid);
+            waiting.is_some_and(|waiting| waiting.block.is_some())
+        };
+        let nothing =
+            |state: &mut State| state.end.is_none() && !cids.iter().any(|cid| there(state, cid));
+        let waited = self
+            .arrived
+            .wait_timeout_while(self.lock(), limit, nothing)
+            .unwrap_or_else(PoisonError::into_inner);
+        let mut state = waited.0;
+        let mut blocks = Vec::new();
+        for cid in cids {
+            let Some(waiting) = state.waiting.get_mut(cid) else {
+                continue;
+            };
+            if let Some(block) = waiting.block.clone() {
+                blocks.push(block);
+                waiting.readers -= 1;
+                if waiting.readers == 0 {
+                    state.waiting.remove(cid);
+                }
+            }
+        }
+        let over = state.end.is_some();
+        (blocks, over)
+    }
+
     /// What readers wait for, the first first.
     pub(super) fn wants(&self) -> Vec<Cid> {
         let state = self.lock();
@@ -289,6 +320,12 @@ impl Shared {
                 .wait(state)
                 .unwrap_or_else(PoisonError::into_inner);
         }
+    }
+
+    /// The same, for `limit` at most.
+    pub(super) fn wait_for_end_within(&self, limit: Duration) {
+        let open = |state: &mut State| state.end.is_none();
+        drop(self.arrived.wait_timeout_while(self.lock(), limit, open));
     }
 
     /// The session is over; the first word counts.

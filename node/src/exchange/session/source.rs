@@ -1,6 +1,7 @@
 //! [`SessionSource`]: a session's blocks, for readers who block.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use store::blockstore::{Blockstore, StoreError};
 use store::dag::source::Local;
@@ -33,6 +34,24 @@ impl SessionSource {
     pub fn finish(&self) -> Result<(), SourceError> {
         self.shared.wait_for_end();
         self.shared.result()
+    }
+
+    /// Says that a reader waits for `cids`, each of them once: [`SessionSource::arrivals`] hands them out.
+    pub fn expect(&self, cids: &[Cid]) {
+        self.shared.expect(cids);
+        self.shared.tell_driver();
+    }
+
+    /// Those of `cids`, which are all expected, that have come, as soon as one has, or `limit` has
+    /// passed; and whether the session is over. What is handed out is expected no longer.
+    #[must_use]
+    pub fn arrivals(&self, cids: &[Cid], limit: Duration) -> (Vec<Block>, bool) {
+        self.shared.arrivals(cids, limit)
+    }
+
+    /// Waits until the session is over, and no longer than `limit`.
+    pub fn wait_for_end(&self, limit: Duration) {
+        self.shared.wait_for_end_within(limit);
     }
 
     /// What is on this machine's disk, verified; `None` where it is missing or rotten.

@@ -227,12 +227,15 @@ async fn a_content_comes_whole_and_goes_to_a_reader() {
     session.finish().await.unwrap();
     reader.await.unwrap();
     assert!(holds(&*ours, &all));
-    let progress = *session.progress().borrow();
+    let progress = session.progress().borrow().clone();
     assert_eq!(
         (progress.phase, progress.blocks_done),
         (Phase::Done, all.len() as u64)
     );
     assert_eq!(Some(progress.bytes_done), progress.bytes_total_hint);
+    assert_eq!(progress.strip, [100; 64], "every part of it");
+    let given: u64 = progress.sources.iter().map(|source| source.bytes).sum();
+    assert!(given >= progress.bytes_fetched, "{:?}", progress.sources);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -436,4 +439,40 @@ async fn a_full_disk_ends_the_session_and_says_so() {
         matches!(error, SourceError::Store(StoreError::Full { .. })),
         "{error}"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_expected_is_handed_out_as_it_comes_whoever_misses_the_rest() {
+    let (_, theirs, all) = content(4, 100, 1000);
+    let fake = Arc::new(Fake::new().honest(&theirs));
+    let session = start(
+        &fake,
+        Arc::new(MemoryStore::default()),
+        all[0],
+        Mode::OnDemand,
+    );
+    let source = session.source();
+    let nobodys = *Block::hash(
+        Version::V1,
+        Codec::Raw,
+        bytes::Bytes::from_static(b"nobody's"),
+    )
+    .unwrap()
+    .cid();
+    let got = tokio::task::spawn_blocking(move || {
+        let mut expected: Vec<Cid> = all.iter().copied().filter(|cid| *cid != all[0]).collect();
+        expected.push(nobodys);
+        source.expect(&expected);
+        loop {
+            let (blocks, over) = source.arrivals(&expected, Duration::from_millis(100));
+            for block in blocks {
+                expected.retain(|cid| cid != block.cid());
+            }
+            if over {
+                // It has waited for what nobody has, and for that alone.
+                return expected;
+            }
+        }
+    });
+    assert_eq!(got.await.unwrap(), [nobodys]);
 }

@@ -55,7 +55,7 @@ impl<'a> Log<'a> {
 
     /// How far it is.
     pub(super) fn now(&self) -> Progress {
-        *locked(&self.progress)
+        locked(&self.progress).clone()
     }
 
     /// An entry is there to be added.
