@@ -257,7 +257,9 @@ impl<P: Copy + Ord> Queues<P> {
         if order.leaves == 0 || self.requests.contains_key(&ticket) {
             return;
         }
-        let crumb = match self.slots.admit(now, asker) {
+        let askers = &self.askers;
+        let is_idle = |peer: &P| askers.get(peer).is_none_or(Asker::is_idle);
+        let crumb = match self.slots.admit(now, asker, is_idle) {
             Admission::Yes => false,
             Admission::Crumb => true,
             Admission::Choked(retry) => {
@@ -518,7 +520,8 @@ impl<P: Copy + Ord> Queues<P> {
     /// What is done once a second: slots, and those that take nothing.
     fn look(&mut self, now: Time, actions: &mut Vec<Action<P>>) {
         self.look = now + LOOK;
-        let interested = self.askers.keys().copied();
+        let busy = self.askers.iter().filter(|(_, one)| !one.is_idle());
+        let interested = busy.map(|(asker, _)| *asker);
         for asker in self.slots.round(now, interested) {
             self.choke(now, asker, actions);
         }

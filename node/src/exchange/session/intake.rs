@@ -1,10 +1,11 @@
 //! The intake: verifies answers, stores what is good, wakes readers, and tells the driver.
 //!
-//! One blocking thread for each session. What has piled up meanwhile is verified together, since
-//! sixteen blocks are hashed at once. Blocks are stored past the log and made durable each
-//! [`COMMIT_BYTES`], so that a process that is killed loses at most twice that.
+//! Two blocking threads for each session: one hashes while the other stores. What has piled up
+//! meanwhile is verified together, since sixteen blocks are hashed at once. Blocks are stored past the
+//! log and made durable each [`COMMIT_BYTES`], so that a process that is killed loses at most twice that.
 
 use std::sync::Arc;
+use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread::{self, JoinHandle};
 
 use store::block::Block;
@@ -24,7 +25,7 @@ const COMMIT_BYTES: u64 = 32 << 20;
 /// Blocks that are hashed together.
 const LANES: usize = 16;
 /// Blocks that are taken in together at most, so that readers need not wait for the rest.
-const TOGETHER: usize = 64;
+const TOGETHER: usize = 32;
 
 /// An answer to take in.
 #[derive(Debug)]
@@ -33,6 +34,22 @@ pub(super) struct Job {
     pub(super) claims: Claims,
     /// Whether it is the last part of its answer.
     pub(super) over: bool,
+}
+
+/// A part of an answer that has been verified: which request's, whether it is the last, what was good
+/// of it.
+type Verified = (RequestId, bool, Sorted);
+
+/// Ends the session if the thread that stores panics: whoever waits for it would wait for ever.
+struct TellsIfItPanics(mpsc::Sender<Note>);
+
+impl Drop for TellsIfItPanics {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            let end = End::Database("storing what came panicked".to_owned());
+            let _ = self.0.blocking_send(Note::End(end));
+        }
+    }
 }
 
 pub(super) struct Intake {
@@ -67,17 +84,11 @@ impl Intake {
     }
 
     /// Works until there is no more to do, or storing fails: then the session is over.
-    pub(super) fn run(mut self, mut jobs: mpsc::Receiver<Job>) {
-        let mut undecided = self.landing.clone();
+    pub(super) fn run(self, mut jobs: mpsc::Receiver<Job>) {
+        // One batch is hashed while another is stored.
+        let (verified, batches) = sync_channel(1);
+        let storing = thread::spawn(move || self.store_all(&batches));
         while let Some(first) = jobs.blocking_recv() {
-            // Where leaves go is decided by the root, and cannot be before it has come: a lie may be
-            // the first answer.
-            if undecided.is_some()
-                && self.store.has(&self.root).unwrap_or(false)
-                && let Some(landing) = undecided.take()
-            {
-                landing.wait_for_decision();
-            }
             let mut batch = vec![first];
             let mut blocks = batch[0].claims.items().len();
             while blocks < TOGETHER
@@ -85,6 +96,29 @@ impl Intake {
             {
                 blocks += job.claims.items().len();
                 batch.push(job);
+            }
+            if verified.send(verify(batch)).is_err() {
+                break;
+            }
+        }
+        drop(verified);
+        if storing.join().is_err() {
+            tracing::error!("storing what came panicked");
+        }
+    }
+
+    /// Stores what has been verified.
+    fn store_all(mut self, batches: &Receiver<Vec<Verified>>) {
+        let _tells = TellsIfItPanics(self.notes.clone());
+        let mut undecided = self.landing.clone();
+        for batch in batches {
+            // Where leaves go is decided by the root, and cannot be before it has come: a lie may be
+            // the first answer.
+            if undecided.is_some()
+                && self.store.has(&self.root).unwrap_or(false)
+                && let Some(landing) = undecided.take()
+            {
+                landing.wait_for_decision();
             }
             if let Err(end) = self.take_in(batch) {
                 // Nobody listens any more if the session has ended otherwise.
@@ -105,8 +139,7 @@ impl Intake {
         }
     }
 
-    fn take_in(&mut self, batch: Vec<Job>) -> Result<(), End> {
-        let sorted: Vec<(RequestId, bool, Sorted)> = verify(batch);
+    fn take_in(&mut self, sorted: Vec<Verified>) -> Result<(), End> {
         let blocks: Vec<Block> = sorted
             .iter()
             .flat_map(|(_, _, sorted)| sorted.good.iter().map(|(block, _)| block.clone()))
@@ -165,7 +198,7 @@ impl Intake {
 }
 
 /// Verifies the blocks of all answers together, and sorts each answer out.
-fn verify(batch: Vec<Job>) -> Vec<(RequestId, bool, Sorted)> {
+fn verify(batch: Vec<Job>) -> Vec<Verified> {
     let mut items = Vec::new();
     let mut counts = Vec::with_capacity(batch.len());
     for job in &batch {

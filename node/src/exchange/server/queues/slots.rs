@@ -22,6 +22,9 @@ const ROUND: Duration = Duration::from_secs(10);
 const OPTIMISTIC_ROUNDS: u32 = 3;
 /// Who did not ask for so long is not interested any more: as long as a Busy may say, and some more.
 const INTERESTED: Duration = Duration::from_secs(15);
+/// Who has nothing under way and has not asked for so long is through: whoever downloads asks again before
+/// what it asked for has come.
+const DONE: Duration = Duration::from_secs(2);
 /// Well below the time after which a download without progress is given up (a minute).
 const STARVING: Duration = Duration::from_secs(20);
 /// Those that are told to come back in the next round come back over this time.
@@ -98,8 +101,8 @@ impl<P: Copy + Ord> Slots<P> {
         *given = given.saturating_add(bytes);
     }
 
-    /// Somebody asks.
-    pub(super) fn admit(&mut self, now: Time, asker: P) -> Admission {
+    /// Somebody asks. `is_idle`: whether a peer has nothing queued or in its pipe.
+    pub(super) fn admit(&mut self, now: Time, asker: P, is_idle: impl Fn(&P) -> bool) -> Admission {
         let Some(slots) = self.count else {
             return Admission::Yes;
         };
@@ -116,11 +119,12 @@ impl<P: Copy + Ord> Slots<P> {
             got: 0,
         };
         let has_slot = self.has_slot(&asker);
-        let one = self.interested.entry(asker).or_insert(new);
-        one.asked = now;
+        self.interested.entry(asker).or_insert(new).asked = now;
         if has_slot {
             return Admission::Yes;
         }
+        self.make_room(now, slots, is_idle);
+        let one = self.interested.entry(asker).or_insert(new);
         if self.holders.len() < slots {
             self.holders.insert(asker);
             return Admission::Yes;
@@ -135,6 +139,21 @@ impl<P: Copy + Ord> Slots<P> {
             return Admission::Crumb;
         }
         Admission::Choked(self.next_round(now))
+    }
+
+    /// Takes a slot from somebody who has got all that it asked for, and asks no more.
+    fn make_room(&mut self, now: Time, slots: usize, is_idle: impl Fn(&P) -> bool) {
+        let interested = &self.interested;
+        let done = |peer: &P| {
+            let asked = interested.get(peer).map(|one| one.asked);
+            is_idle(peer) && asked.is_none_or(|asked| now >= asked + DONE)
+        };
+        if self.holders.len() >= slots
+            && let Some(through) = self.holders.iter().copied().find(done)
+        {
+            self.holders.remove(&through);
+        }
+        self.optimistic = self.optimistic.filter(|peer| !done(peer));
     }
 
     /// When a choked asker should come back.

@@ -341,13 +341,27 @@ mod slots {
     }
 
     #[test]
+    fn who_is_through_makes_room_before_the_next_round() {
+        let (mut queues, mut next) = (open(2), 0);
+        let now = Duration::from_secs(11);
+        queues.step(now, Event::Tick);
+        assert_eq!(served(&mut queues, now, &[1, 2, 3], &mut next).len(), 6);
+        // The first three are gone without a word; others come one by one, well within the round.
+        for newcomer in 4..8 {
+            let now = now + Duration::from_secs(2 * u64::from(newcomer - 3));
+            let pieces = served(&mut queues, now, &[newcomer], &mut next);
+            assert_eq!(pieces, [newcomer, newcomer], "all that it asked for");
+        }
+    }
+
+    #[test]
     fn a_choked_asker_is_told_when_the_next_round_is() {
         let (mut queues, mut next) = (open(2), 0);
         let now = Duration::from_secs(1);
         queues.step(now, Event::Tick);
         served(&mut queues, now, &ALL, &mut next);
         let order = order(9999, 1);
-        let now = Duration::from_secs(4);
+        let now = Duration::from_secs(2);
         let actions = queues.step(now, Event::Asked { asker: 19, order });
         let [Action::Busy { retry, .. }] = actions[..] else {
             panic!("{actions:?}")
