@@ -84,8 +84,16 @@ impl Service {
         }
         for added in added {
             if !options.only_hash && !options.no_pin {
+                // Without a node, the note for the next one is synced with the pin. A node is told
+                // after it: what is not pinned is not announced for long.
+                let alone = self.joining.node().is_none();
+                if alone {
+                    self.offer(added.cid)?;
+                }
                 self.keep(added.cid, &options.pin)?;
-                self.offer(added.cid)?;
+                if !alone {
+                    self.offer(added.cid)?;
+                }
             }
             speaker.item(Item::Added(answer(added, log.bytes_read())))?;
         }

@@ -247,7 +247,15 @@ async fn fall_back(network: &Network, peer: PeerId, orders: &mut mpsc::Receiver<
         {
             let network = network.clone();
             tokio::spawn(async move {
-                let answer = network.request(peer, request).await;
+                let leaves = request.leaves();
+                let mut answer = network.request(peer, request).await;
+                // By request-response there are no parts: it is all there, or a fault.
+                if let Ok(Response::Leaves(given)) = &answer
+                    && given.len() != leaves
+                {
+                    let reason = format!("{} leaves where {leaves} were asked", given.len());
+                    answer = Err(RequestError::Malformed { peer, reason });
+                }
                 // Who gave up waiting does not care.
                 let _ = parts.try_send(answer);
             });

@@ -144,9 +144,11 @@ impl<P: Copy + Ord> Slots<P> {
     /// Takes a slot from somebody who has got all that it asked for, and asks no more.
     fn make_room(&mut self, now: Time, slots: usize, is_idle: impl Fn(&P) -> bool) {
         let interested = &self.interested;
+        // Whoever got its slot in this round has been told to come back at its beginning.
+        let round = self.next.saturating_sub(ROUND);
         let done = |peer: &P| {
-            let asked = interested.get(peer).map(|one| one.asked);
-            is_idle(peer) && asked.is_none_or(|asked| now >= asked + DONE)
+            let asked = interested.get(peer).map_or(round, |one| one.asked);
+            is_idle(peer) && now >= asked.max(round) + DONE
         };
         if self.holders.len() >= slots
             && let Some(through) = self.holders.iter().copied().find(done)
