@@ -79,6 +79,10 @@ impl Service {
         if let Some(failure) = log.nothing_added() {
             return Err(failure);
         }
+        // Before the last sync: nothing is written after a CID has been told.
+        if let Some(adds) = &adds {
+            adds.prune()?;
+        }
         if !options.only_hash {
             self.commit_added(&added, options, &log, &speaker)?;
         }
@@ -96,9 +100,6 @@ impl Service {
                 }
             }
             speaker.item(Item::Added(answer(added, log.bytes_read())))?;
-        }
-        if let Some(adds) = &adds {
-            adds.prune()?;
         }
         log.tell_skipped(&speaker)
     }
