@@ -376,6 +376,11 @@ impl Hands {
         }
         let (asker, bytes) = (outlet.peer, outlet.unwritten);
         self.step(Event::Freed { asker, bytes });
+        let streams = self.streams.values().any(|other| other.peer == asker);
+        if !streams && !self.works.values().any(|(peer, _)| *peer == asker) {
+            // Its slot is for others at once.
+            self.step(Event::Gone(asker));
+        }
     }
 
     fn step(&mut self, event: Event<PeerId>) {
