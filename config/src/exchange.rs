@@ -1,13 +1,11 @@
 //! Section `[exchange]`.
 
-use std::fmt;
 use std::num::NonZeroU16;
-use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
 use crate::rate::{RateLimit, TimedLimit};
-use crate::units::{ByteSize, Duration, InvalidUnit};
+use crate::units::{ByteSize, Duration, OrOff};
 
 /// Blocks from others, and ours to them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,8 +28,9 @@ pub struct Exchange {
     pub limits_by_time: Vec<TimedLimit>,
     /// Peers that are served at the same time in an open swarm, besides one by chance.
     pub upload_slots: NonZeroU16,
-    /// Content that is here and not pinned is announced for so long after it was used last.
-    pub announce_cached: AnnounceCached,
+    /// Content that is here and not pinned is announced for so long after it was used last. Off:
+    /// only what is pinned is announced.
+    pub announce_cached: OrOff<Duration>,
 }
 
 impl Default for Exchange {
@@ -45,60 +44,7 @@ impl Default for Exchange {
             peer_download_limit: RateLimit::default(),
             limits_by_time: Vec::new(),
             upload_slots: NonZeroU16::new(8).expect("not zero"),
-            announce_cached: AnnounceCached::default(),
-        }
-    }
-}
-
-/// A duration such as `1h`, or `off`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct AnnounceCached(pub Option<Duration>);
-
-impl AnnounceCached {
-    /// As the standard library has it; `None`: only what is pinned is announced.
-    #[must_use]
-    pub fn get(self) -> Option<std::time::Duration> {
-        self.0.map(Duration::get)
-    }
-}
-
-impl Default for AnnounceCached {
-    fn default() -> Self {
-        Self(Some(Duration::from_hours(1)))
-    }
-}
-
-impl FromStr for AnnounceCached {
-    type Err = InvalidUnit;
-
-    fn from_str(text: &str) -> Result<Self, InvalidUnit> {
-        if text == "off" {
-            return Ok(Self(None));
-        }
-        text.parse().map(|time| Self(Some(time)))
-    }
-}
-
-impl TryFrom<String> for AnnounceCached {
-    type Error = InvalidUnit;
-
-    fn try_from(text: String) -> Result<Self, InvalidUnit> {
-        text.parse()
-    }
-}
-
-impl From<AnnounceCached> for String {
-    fn from(time: AnnounceCached) -> Self {
-        time.to_string()
-    }
-}
-
-impl fmt::Display for AnnounceCached {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            Some(time) => time.fmt(f),
-            None => f.write_str("off"),
+            announce_cached: OrOff(Some(Duration::from_hours(1))),
         }
     }
 }

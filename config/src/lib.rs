@@ -2,7 +2,8 @@
 //!
 //! Values come from, later over earlier: the defaults, the config file, the environment
 //! (`STORE_NETWORK_NAME`), flags. [`Loaded`] remembers which of them each value came from. Whatever is
-//! no setting, or no value for it, is refused and named with its place; nothing is ignored.
+//! no setting, or no value for it, is refused and named with its place; but for variables that do not
+//! look like settings, which are others' (`STORE_BIN`).
 
 mod exchange;
 mod load;
@@ -16,7 +17,7 @@ mod units;
 
 use serde::{Deserialize, Serialize};
 
-pub use exchange::{AnnounceCached, Exchange};
+pub use exchange::Exchange;
 pub use load::{ConfigError, Flag, Loaded, Origin, Sources};
 pub use log::{Format, Log};
 pub use metrics::{Metrics, MetricsAddress};
@@ -24,8 +25,8 @@ pub use multiaddr::Multiaddr;
 pub use network::{InvalidName, Network, NetworkName};
 pub use paths::{CONFIG_FILE, NoHome, PATH_VARIABLE, repo_path};
 pub use rate::{Direction, InvalidRate, RateLimit, TimedLimit};
-pub use storage::{Quota, ScrubInterval, Storage};
-pub use units::{ByteSize, Date, Duration, InvalidUnit};
+pub use storage::Storage;
+pub use units::{ByteSize, Date, Duration, InvalidUnit, OrOff};
 
 /// The commented default file; a test holds it to [`Config::default`].
 pub const DEFAULT_FILE: &str = include_str!("../store.toml");

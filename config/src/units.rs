@@ -17,6 +17,18 @@ pub struct Duration(pub std::time::Duration);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Date(pub u64);
 
+/// A size or a duration, or `off`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(
+    try_from = "String",
+    into = "String",
+    bound(
+        serialize = "T: Clone + fmt::Display",
+        deserialize = "T: FromStr<Err = InvalidUnit>"
+    )
+)]
+pub struct OrOff<T>(pub Option<T>);
+
 /// Not a size, a duration or a date.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("`{text}` is no {what}; expected something like {example}")]
@@ -24,6 +36,56 @@ pub struct InvalidUnit {
     text: String,
     what: &'static str,
     example: &'static str,
+}
+
+impl OrOff<ByteSize> {
+    /// In bytes; `None`: off.
+    #[must_use]
+    pub fn bytes(self) -> Option<u64> {
+        self.0.map(ByteSize::bytes)
+    }
+}
+
+impl OrOff<Duration> {
+    /// As the standard library has it; `None`: off.
+    #[must_use]
+    pub fn get(self) -> Option<std::time::Duration> {
+        self.0.map(Duration::get)
+    }
+}
+
+impl<T: FromStr> FromStr for OrOff<T> {
+    type Err = T::Err;
+
+    fn from_str(text: &str) -> Result<Self, T::Err> {
+        if text == "off" {
+            return Ok(Self(None));
+        }
+        text.parse().map(|value| Self(Some(value)))
+    }
+}
+
+impl<T: FromStr> TryFrom<String> for OrOff<T> {
+    type Error = T::Err;
+
+    fn try_from(text: String) -> Result<Self, T::Err> {
+        text.parse()
+    }
+}
+
+impl<T: fmt::Display> From<OrOff<T>> for String {
+    fn from(value: OrOff<T>) -> Self {
+        value.to_string()
+    }
+}
+
+impl<T: fmt::Display> fmt::Display for OrOff<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Some(value) => value.fmt(f),
+            None => f.write_str("off"),
+        }
+    }
 }
 
 impl ByteSize {
