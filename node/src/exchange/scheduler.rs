@@ -48,10 +48,11 @@ use std::time::Duration;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use store::Cid;
+pub use store::wire::Held;
 
 pub use self::event::{
-    Action, Answer, Child, Defeat, Event, Failure, Held, Outcome, Page, Reason, RequestId,
-    Standing, Stored, Time,
+    Action, Answer, Child, Defeat, Event, Failure, Outcome, Page, Reason, RequestId, Standing,
+    Stored, Time,
 };
 use self::holders::Around;
 use self::peers::Peers;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use store::Cid;
-use store::wire::{Bits, Extent};
+use store::wire::{Extent, Held};
 
 /// Time since the session began. The scheduler has no clock of its own.
 pub type Time = Duration;
@@ -79,17 +79,6 @@ impl Default for Standing {
             rate: 0,
         }
     }
-}
-
-/// What a peer holds of a node's children.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Held {
-    /// All of them.
-    All,
-    /// Those whose bit is set.
-    Some(Bits),
-    /// None.
-    Nothing,
 }
 
 /// What a peer holds below one node.
