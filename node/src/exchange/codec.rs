@@ -15,6 +15,8 @@ use store::wire::{
     body_length,
 };
 
+use super::bandwidth::Throttle;
+
 /// Reads and writes the chunk protocol's messages.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ChunkCodec;
@@ -36,12 +38,7 @@ impl Codec for ChunkCodec {
     where
         T: AsyncRead + Unpin + Send,
     {
-        let header = Header::decode(&read_body(io, MAX_HEADER_SIZE).await?).map_err(invalid)?;
-        let mut blocks = Vec::with_capacity(header.payload().len());
-        for &size in header.payload() {
-            blocks.push(read_exactly(io, size).await?);
-        }
-        Ok(header.with_payload(blocks))
+        Ok(read_answer(io, None).await?.1)
     }
 
     async fn write_request<T>(
@@ -74,6 +71,23 @@ impl Codec for ChunkCodec {
     }
 }
 
+/// An answer, or a part of one, and the number of its request: 0 but on a bulk stream. Waits for `throttle`
+/// before each block.
+pub(super) async fn read_answer(
+    io: &mut (impl AsyncRead + Unpin + Send),
+    throttle: Option<&Throttle>,
+) -> io::Result<(u64, Response)> {
+    let header = Header::decode(&read_body(io, MAX_HEADER_SIZE).await?).map_err(invalid)?;
+    let mut blocks = Vec::with_capacity(header.payload().len());
+    for &size in header.payload() {
+        if let Some(throttle) = throttle {
+            throttle.take(size as u64).await;
+        }
+        blocks.push(read_exactly(io, size).await?);
+    }
+    Ok((header.id(), header.with_payload(blocks)))
+}
+
 /// A header's body: its length, then that many bytes, at most `limit`.
 pub(super) async fn read_body(
     io: &mut (impl AsyncRead + Unpin + Send),
@@ -84,10 +98,7 @@ pub(super) async fn read_body(
     read_exactly(io, body_length(prefix, limit).map_err(invalid)?).await
 }
 
-pub(super) async fn read_exactly(
-    io: &mut (impl AsyncRead + Unpin + Send),
-    size: usize,
-) -> io::Result<Bytes> {
+async fn read_exactly(io: &mut (impl AsyncRead + Unpin + Send), size: usize) -> io::Result<Bytes> {
     let mut buffer = vec![0; size];
     io.read_exact(&mut buffer).await?;
     Ok(buffer.into())

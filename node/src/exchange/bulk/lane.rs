@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use futures::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use libp2p::PeerId;
-use store::wire::{Ask, Header, MAX_HEADER_SIZE, Request, Response};
+use store::wire::{Ask, Request, Response};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::{Lanes, lock};
 use crate::exchange::bandwidth::Throttle;
-use crate::exchange::codec::{read_body, read_exactly};
+use crate::exchange::codec::read_answer;
 use crate::metrics::{IN, Metrics, OUT};
 use crate::network::{Network, RequestError};
 use crate::streams::StreamError;
@@ -204,7 +204,7 @@ impl Conversation {
         let peer = self.peer;
         let bytes_in = self.metrics.swarm().exchange_bytes.get_or_create_owned(&IN);
         loop {
-            match read_part(&mut reader, &self.throttle).await {
+            match read_answer(&mut reader, Some(&self.throttle)).await {
                 Ok((id, response)) => {
                     bytes_in.inc_by(response.payload_size() as u64);
                     if let Err(reason) = self.pending.deliver(id, response) {
@@ -222,21 +222,6 @@ impl Conversation {
             }
         }
     }
-}
-
-async fn read_part(
-    reader: &mut (impl AsyncRead + Unpin + Send),
-    throttle: &Throttle,
-) -> std::io::Result<(u64, Response)> {
-    let body = read_body(reader, MAX_HEADER_SIZE).await?;
-    let header = Header::decode(&body)
-        .map_err(|error| std::io::Error::new(std::io::ErrorKind::InvalidData, error))?;
-    let mut blocks = Vec::with_capacity(header.payload().len());
-    for &size in header.payload() {
-        throttle.take(size as u64).await;
-        blocks.push(read_exactly(reader, size).await?);
-    }
-    Ok((header.id(), header.with_payload(blocks)))
 }
 
 /// Asks by request-response; the swarm bounds how many are under way.

@@ -14,7 +14,7 @@ use tokio::task::AbortHandle;
 use super::intake::Job;
 use super::sort::Claims;
 use crate::exchange::bulk::Cancel;
-use crate::exchange::scheduler::{Answer, Event, Failure, Held, Outcome, Page, RequestId};
+use crate::exchange::scheduler::{Answer, Event, Failure, Outcome, Page, RequestId};
 use crate::network::RequestError;
 
 /// Pages whose versions are remembered: sixty-four nodes of each of sixty-four peers. One that is
@@ -138,11 +138,11 @@ impl Asked {
                 return Some(failed(request, failure(error)));
             }
         };
+        let bytes = response.payload_size() as u64;
         if let Response::Leaves(leaves) = response {
-            return self.part(request, leaves);
+            return self.part(request, leaves, bytes);
         }
         let Open { peer, question, .. } = self.open.remove(&request)?;
-        let bytes = response.payload_size() as u64;
         Some(match (question, response) {
             (Question::Manifest(asked), Response::Manifest { nodes, more }) => {
                 let claims = Claims::Nodes { asked, nodes, more };
@@ -172,8 +172,8 @@ impl Asked {
         })
     }
 
-    /// The next leaves of a Get.
-    fn part(&mut self, request: RequestId, leaves: Vec<Leaf>) -> Option<Reply> {
+    /// The next leaves of a Get, of so many bytes.
+    fn part(&mut self, request: RequestId, leaves: Vec<Leaf>, bytes: u64) -> Option<Reply> {
         let open = self.open.get_mut(&request)?;
         let Question::Get {
             leaves: asked,
@@ -192,11 +192,6 @@ impl Asked {
         if over {
             self.open.remove(&request);
         }
-        let size = |leaf: &Leaf| match leaf {
-            Leaf::Have(data) => data.len() as u64,
-            Leaf::NotFound | Leaf::Cut => 0,
-        };
-        let bytes = leaves.iter().map(size).sum();
         let claims = Claims::Leaves {
             asked: part,
             leaves,
@@ -217,11 +212,7 @@ impl Asked {
                 return other_question(request);
             };
             self.versions.put((peer, node), page.version);
-            let held = match page.held {
-                wire::Held::All => Held::All,
-                wire::Held::Some(bits) => Held::Some(bits),
-                wire::Held::Nothing => Held::Nothing,
-            };
+            let held = page.held;
             told.push(Page { node, held });
         }
         Event::Have {
