@@ -96,11 +96,12 @@ impl Hands {
             ..Bounds::default()
         };
         let (notes, heard) = mpsc::channel(NOTES);
+        let inner = Arc::default();
         Self {
             surroundings,
             store,
-            pieces: Arc::new(Shelf::new(serving.hot)),
-            pages: Arc::default(),
+            pieces: Arc::new(Shelf::new(serving.hot, Arc::clone(&inner))),
+            pages: Arc::new(Pages::new(inner)),
             seekers: Seekers::default(),
             queues: Queues::new(bounds, rand::random()),
             serving,

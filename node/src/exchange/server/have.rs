@@ -1,6 +1,6 @@
 //! [`Pages`]: which children of which nodes we hold, kept for those who ask again.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use store::Cid;
@@ -19,7 +19,7 @@ const STALE: Duration = Duration::from_millis(250);
 #[derive(Debug)]
 pub(super) struct Pages {
     kept: Mutex<Kept>,
-    nodes: Nodes,
+    nodes: Arc<Nodes>,
 }
 
 #[derive(Debug)]
@@ -39,8 +39,8 @@ struct One {
     removals: u64,
 }
 
-impl Default for Pages {
-    fn default() -> Self {
+impl Pages {
+    pub(super) fn new(nodes: Arc<Nodes>) -> Self {
         let now = SystemTime::now().duration_since(UNIX_EPOCH);
         let micros = now.unwrap_or_default().as_micros();
         Self {
@@ -48,12 +48,10 @@ impl Default for Pages {
                 pages: ByBytes::new(LIMIT),
                 version: u64::try_from(micros).unwrap_or(1).max(1),
             }),
-            nodes: Nodes::default(),
+            nodes,
         }
     }
-}
 
-impl Pages {
     /// The pages that are not what the asker knows.
     ///
     /// # Errors

@@ -1,6 +1,6 @@
 //! [`Shelf`]: reads pieces of requests, batched, and what is hot only once.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -16,7 +16,7 @@ use super::nodes::Nodes;
 #[derive(Debug)]
 pub(super) struct Shelf {
     hot: Mutex<Hot>,
-    nodes: Nodes,
+    nodes: Arc<Nodes>,
 }
 
 /// The places of `count` leaves, from the leaf `from` of a request on: node and child.
@@ -42,10 +42,10 @@ pub(super) fn places(extents: &[Extent], from: u32, count: u32) -> Vec<Extent> {
 
 impl Shelf {
     /// Keeps so many bytes of hot blocks.
-    pub(super) fn new(hot: usize) -> Self {
+    pub(super) fn new(hot: usize, nodes: Arc<Nodes>) -> Self {
         Self {
             hot: Mutex::new(Hot::new(hot)),
-            nodes: Nodes::default(),
+            nodes,
         }
     }
 

@@ -168,6 +168,8 @@ fn a_small_content_comes_whole_with_its_manifest() {
 mod pages {
     use std::time::{Duration, Instant};
 
+    use std::sync::Arc;
+
     use store::wire::{Held, Known, Page};
 
     use super::*;
@@ -182,7 +184,7 @@ mod pages {
         let (a, b) = (raw(1, 10), raw(2, 10));
         let root = node(&[&a, &b]);
         let store = store_of(&[&root, &b]);
-        let (pages, now) = (Pages::default(), Instant::now());
+        let (pages, now) = (Pages::new(Arc::default()), Instant::now());
         let known = |version| {
             let node = *root.cid();
             [Known { node, version }]
@@ -257,7 +259,12 @@ mod pages {
             version: 0,
         };
         let store = store_of(&[]);
-        let pages = ask(&Pages::default(), &store, &[unknown], Instant::now());
+        let pages = ask(
+            &Pages::new(Arc::default()),
+            &store,
+            &[unknown],
+            Instant::now(),
+        );
         assert!(
             matches!(
                 &pages[..],
