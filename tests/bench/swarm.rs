@@ -7,12 +7,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rustix::process::Signal;
-use store::block::Block;
-use store::cid::{Codec, Version};
-
-use super::support::{Node, Place, command, eventually, finish, output, program, same, signal};
+use super::support::{
+    Node, Place, command, eventually, finish, leaves, output, program, same, signal,
+};
 use super::{MIB, settle};
+use rustix::process::Signal;
 
 /// What befalls the first provider under way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -369,18 +368,15 @@ fn watch(net: &Net, before: u64, over: &AtomicBool) -> Duration {
 
 /// Removes leaves of provider `i` so that it holds about a half, and each leaf stays with two of four.
 fn remove_half(net: &Net, place: &Place, i: usize, plan: &Plan) {
-    let bytes = std::fs::read(place.path("file")).expect("it was just made");
     let mut gone = Vec::new();
-    for (number, chunk) in bytes.chunks(1 << 20).enumerate() {
+    for (number, leaf) in leaves(&place.path("file")).into_iter().enumerate() {
         // Two holders by a hash of the number: a random half for each, none left out.
         let mix = (number as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
         let providers = plan.rates.len() as u64;
         let (one, step) = (mix % providers, 1 + (mix >> 8) % (providers - 1));
         let holders = [one, (one + step) % providers];
         if !holders.contains(&(i as u64 - 1)) {
-            let block = Block::hash(Version::V1, Codec::Raw, chunk.to_vec().into())
-                .expect("a chunk is a block");
-            gone.push(block.cid().to_string());
+            gone.push(leaf);
         }
     }
     for some in gone.chunks(256) {

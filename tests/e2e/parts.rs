@@ -3,24 +3,11 @@
 
 use std::path::Path;
 
-use store::block::Block;
-use store::cid::{Codec, Version};
-
-use crate::support::{Metrics, Node, Place, output, same};
+use crate::support::{Metrics, Node, Place, leaves, output, same};
 
 fn add(place: &Place, repo: &str, path: &Path) -> String {
     let mut add = place.store(repo);
     output(add.args(["add", "--quiet", "--no-pin"]).arg(path))
-}
-
-/// The leaves of a file, as `add` makes them.
-fn leaves(file: &Path) -> Vec<String> {
-    let bytes = std::fs::read(file).unwrap();
-    let leaf = |chunk: &[u8]| {
-        let block = Block::hash(Version::V1, Codec::Raw, chunk.to_vec().into());
-        block.unwrap().cid().to_string()
-    };
-    bytes.chunks(1 << 20).map(leaf).collect()
 }
 
 /// Gets into a node of its own, which knows these.

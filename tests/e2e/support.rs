@@ -12,6 +12,8 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
+use store::block::Block;
+use store::cid::{Codec, Version};
 use tempfile::TempDir;
 
 /// No command of a test may take longer: a hang is a failure, not a wait.
@@ -374,6 +376,16 @@ pub fn same(left: &Path, right: &Path) {
         right.display(),
         result.stderr
     );
+}
+
+/// The leaves of a file, as `add` makes them.
+pub fn leaves(file: &Path) -> Vec<String> {
+    let bytes = std::fs::read(file).unwrap();
+    let leaf = |chunk: &[u8]| {
+        let block = Block::hash(Version::V1, Codec::Raw, chunk.to_vec().into());
+        block.unwrap().cid().to_string()
+    };
+    bytes.chunks(1 << 20).map(leaf).collect()
 }
 
 /// The most memory that a process has had resident, in MiB (`VmHWM`); `None` once it has ended.

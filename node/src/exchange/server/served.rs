@@ -11,7 +11,7 @@ use store::blockstore::{Blockstore, MemoryStore, Write};
 use store::cid::{Codec, Version};
 use store::dag::{Link, pb};
 use store::unixfs::origin::{Identity, Origin};
-use store::wire::{Ask, Extent, Header, Leaf, MAX_HEADER_SIZE, Request, Response, Urgency};
+use store::wire::{Ask, Extent, Leaf, Request, Response, Urgency};
 use tokio::io::DuplexStream;
 use tokio::sync::mpsc;
 use tokio_util::compat::{Compat, TokioAsyncReadCompatExt};
@@ -19,7 +19,7 @@ use tokio_util::compat::{Compat, TokioAsyncReadCompatExt};
 use super::Surroundings;
 use super::hands::Hands;
 use crate::exchange::Serving;
-use crate::exchange::codec::{read_body, read_exactly};
+use crate::exchange::codec::read_answer;
 use crate::network::{Inbound, ReplyChannel};
 
 struct Nowhere;
@@ -89,13 +89,7 @@ impl Asker {
 
     /// The next part; `None` when the stream is over.
     async fn part(&mut self) -> Option<(u64, Response)> {
-        let body = read_body(&mut self.io, MAX_HEADER_SIZE).await.ok()?;
-        let header = Header::decode(&body).unwrap();
-        let mut blocks = Vec::new();
-        for size in header.payload() {
-            blocks.push(read_exactly(&mut self.io, *size).await.ok()?);
-        }
-        Some((header.id(), header.with_payload(blocks)))
+        read_answer(&mut self.io, None).await.ok()
     }
 
     /// The entries of so many leaves of one request.
@@ -145,6 +139,17 @@ fn is(leaf: &Leaf, block: &Block) -> bool {
     matches!(leaf, Leaf::Have(data) if data == block.data())
 }
 
+/// Each leaf is the block in its place, and none is left over.
+fn assert_are(leaves: &[Leaf], blocks: &[Block]) {
+    assert_eq!(leaves.len(), blocks.len());
+    assert!(
+        leaves
+            .iter()
+            .zip(blocks)
+            .all(|(leaf, block)| is(leaf, block))
+    );
+}
+
 #[tokio::test]
 async fn an_answer_comes_in_parts_in_order() {
     let (node, blocks) = content(40, 100_000);
@@ -152,12 +157,7 @@ async fn an_answer_comes_in_parts_in_order() {
     let mut asker = answerer.asker(PeerId::random()).await;
     asker.get(3, &node, 42).await;
     let leaves = asker.leaves(3, 42).await;
-    assert!(
-        leaves
-            .iter()
-            .zip(&blocks)
-            .all(|(leaf, block)| is(leaf, block))
-    );
+    assert_are(&leaves, &blocks);
     assert_eq!(leaves[40..], [Leaf::NotFound, Leaf::NotFound]);
     // The stream goes on.
     asker.get(4, &node, 1).await;
@@ -189,12 +189,7 @@ async fn who_does_not_read_holds_up_nobody() {
     let mut other = answerer.asker(PeerId::random()).await;
     other.get(1, &node, 64).await;
     let leaves = other.leaves(1, 64).await;
-    assert!(
-        leaves
-            .iter()
-            .zip(&blocks)
-            .all(|(leaf, block)| is(leaf, block))
-    );
+    assert_are(&leaves, &blocks);
 }
 
 #[tokio::test]
@@ -289,23 +284,13 @@ async fn what_has_come_is_served_while_the_rest_is_not_there() {
     let mut asker = answerer.asker(PeerId::random()).await;
     asker.get(1, &node, 8).await;
     let leaves = asker.leaves(1, 8).await;
-    assert!(
-        leaves[..4]
-            .iter()
-            .zip(&blocks)
-            .all(|(leaf, block)| is(leaf, block))
-    );
+    assert_are(&leaves[..4], &blocks[..4]);
     assert_eq!(leaves[4..], [const { Leaf::NotFound }; 4]);
     // Nothing was committed so far.
     store.put_many(&blocks[4..], Write::Bulk).unwrap();
     asker.get(2, &node, 8).await;
     let leaves = asker.leaves(2, 8).await;
-    assert!(
-        leaves
-            .iter()
-            .zip(&blocks)
-            .all(|(leaf, block)| is(leaf, block))
-    );
+    assert_are(&leaves, &blocks);
 }
 
 #[tokio::test]
@@ -339,11 +324,6 @@ async fn what_is_written_into_a_users_file_is_served_from_there() {
     let mut asker = answerer.asker(PeerId::random()).await;
     asker.get(1, &node, 8).await;
     let leaves = asker.leaves(1, 8).await;
-    assert!(
-        leaves[..4]
-            .iter()
-            .zip(&blocks)
-            .all(|(leaf, block)| is(leaf, block))
-    );
+    assert_are(&leaves[..4], &blocks[..4]);
     assert_eq!(leaves[4..], [const { Leaf::NotFound }; 4]);
 }
