@@ -157,7 +157,7 @@ async fn an_answer_comes_in_parts_in_order() {
     let mut asker = answerer.asker(PeerId::random()).await;
     asker.get(3, &node, 42).await;
     let leaves = asker.leaves(3, 42).await;
-    assert_are(&leaves, &blocks);
+    assert_are(&leaves[..40], &blocks);
     assert_eq!(leaves[40..], [Leaf::NotFound, Leaf::NotFound]);
     // The stream goes on.
     asker.get(4, &node, 1).await;
