@@ -105,10 +105,7 @@ mod tests {
     /// A repo that a program of format 1 made: three pins, in tables, blob files and the log.
     fn old() -> (TempDir, std::path::PathBuf) {
         let dir = tempdir().unwrap();
-        let fixture = concat!(
-            env!("CARGO_MANIFEST_DIR"),
-            "/tests/fixtures/format-1.tar.gz"
-        );
+        let fixture = "tests/fixtures/format-1.tar.gz";
         let mut tar = Command::new("tar");
         tar.args(["-xzf", fixture, "-C"]).arg(dir.path());
         assert!(tar.status().unwrap().success());

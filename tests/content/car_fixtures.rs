@@ -1,7 +1,7 @@
 //! Hostile, broken and foreign CAR files (tests/fixtures/car, whose README says what each is): what is kept
 //! of each, and the words in which it is refused.
 
-use std::path::PathBuf;
+use std::path::Path;
 
 use store::blockstore::{Blockstore, MemoryStore};
 use store::car::{self, Imported};
@@ -13,7 +13,7 @@ use store::unixfs::Piece;
 use crate::fixture::pieces;
 
 fn file(name: &str) -> Vec<u8> {
-    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/car");
+    let folder = Path::new("tests/fixtures/car");
     std::fs::read(folder.join(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
 }
 

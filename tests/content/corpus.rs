@@ -8,9 +8,7 @@ mod decoders;
 
 /// Feeds each file of the corpus to its decoder, whole and cut off at every length.
 fn feed(corpus: &str, decode: fn(&[u8])) {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("tests/fuzz/corpus")
-        .join(corpus);
+    let folder = Path::new("tests/fuzz/corpus").join(corpus);
     let mut fed = 0;
     for file in std::fs::read_dir(folder).unwrap() {
         let bytes = std::fs::read(file.unwrap().path()).unwrap();

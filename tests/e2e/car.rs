@@ -1,14 +1,14 @@
 //! CAR files through the program: out of one repo, into another, cut, flipped and fetched.
 
 use std::fs;
-use std::path::Path;
+use std::path::PathBuf;
 use std::process::Stdio;
 
 use serde_json::Value;
 
 use crate::support::{Place, finish, output, same, write_noise};
 
-fn tree(place: &Place) -> std::path::PathBuf {
+fn tree(place: &Place) -> PathBuf {
     let tree = place.path("tree");
     fs::create_dir_all(tree.join("deep")).unwrap();
     fs::write(tree.join("hello"), "hello, world\n").unwrap();
@@ -163,8 +163,9 @@ fn what_is_broken_is_refused_and_what_came_before_it_is_kept() {
     );
 }
 
-fn fixture(name: &str) -> std::path::PathBuf {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/car");
+fn fixture(name: &str) -> PathBuf {
+    // Absolute: commands run in directories of their own.
+    let folder = fs::canonicalize("../tests/fixtures/car").unwrap();
     folder.join(name)
 }
 
