@@ -7,10 +7,11 @@
 //! Invariants: only bytes of blocks are written. [`Landing::fill`] ends well only if each byte of the
 //! file was written, or read and verified, by this landing.
 
+mod paper;
+
 use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt as _;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
@@ -20,6 +21,8 @@ use store::blockstore::{Blockstore, FileId, StoreError, Write};
 use store::cid::{self, Codec};
 use store::dag::{BlockSource, DagError, SourceError, fetch};
 use store::unixfs::read::{FileNode, MAX_DEPTH, check_claim};
+
+use self::paper::Paper;
 
 /// Leaves whose offsets are remembered at most, about 150 bytes each: 1 TiB in leaves of 1 MiB. What is
 /// beyond is stored first and copied at the end.
@@ -50,7 +53,7 @@ enum State {
 /// The file, and what is known of it.
 #[derive(Debug)]
 struct Output {
-    file: Arc<File>,
+    file: Arc<Paper>,
     id: FileId,
     /// It may have bytes of the content from an earlier run.
     resumes: bool,
@@ -112,8 +115,9 @@ impl Landing {
         root: &Block,
         resumes: bool,
     ) -> Result<(), SourceError> {
+        let size = FileNode::decode(root)?.size;
         let mut output = Output {
-            file,
+            file: Arc::new(Paper::new(file, size)),
             id,
             resumes,
             nodes: HashMap::new(),
@@ -121,7 +125,6 @@ impl Landing {
             landed: HashSet::new(),
             expanded: HashSet::new(),
         };
-        let size = FileNode::decode(root)?.size;
         let place = Place {
             start: 0,
             size,
@@ -185,7 +188,7 @@ impl Landing {
             State::Open(output) => Arc::clone(&output.file),
             _ => return Ok(()),
         };
-        file.sync_data().map_err(|error| unwritable(&error))
+        file.sync().map_err(|error| unwritable(&error))
     }
 
     /// Writes all that is not in the file yet, from `source`, and gives the file its length. To be
@@ -327,7 +330,7 @@ impl Output {
 /// Goes through a file and writes what is missing.
 struct Filler<'a> {
     source: &'a dyn BlockSource,
-    file: &'a File,
+    file: &'a Paper,
     landed: HashSet<u64>,
     pending: Vec<(Cid, Place)>,
     /// Leaves that are to be written.
