@@ -6,6 +6,7 @@
 //! - the proof of membership of a private swarm runs there (`Transport::and_then`), so that a stranger
 //!   is refused before the swarm has seen his connection.
 
+mod gather;
 mod head_start;
 mod membership;
 mod security;
@@ -26,6 +27,7 @@ use libp2p::{PeerId, Transport, dns, noise, quic, tcp};
 use self::head_start::HeadStart;
 use self::membership::Membership;
 use self::security::Security;
+pub(crate) use self::yamux::FRAME;
 use self::yamux::Yamux;
 use crate::swarm_key::SwarmKey;
 

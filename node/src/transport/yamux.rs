@@ -16,8 +16,10 @@ use libp2p::core::muxing::{StreamMuxer, StreamMuxerEvent};
 use libp2p::core::upgrade::{InboundConnectionUpgrade, OutboundConnectionUpgrade, UpgradeInfo};
 use yamux::{Config, Connection, ConnectionError, Mode, Stream};
 
-/// Bytes of a stream in one frame at most.
-const FRAME: usize = 64 * 1024;
+use super::gather::{Gather, HEAD};
+
+/// Bytes of a stream in one frame at most: with its head four whole records of TLS.
+pub(crate) const FRAME: usize = 64 * 1024 - HEAD;
 
 /// Streams of a connection at most, ours and theirs: libp2p's number. A peer that opens more is cut off,
 /// so it must not be less than what a stock peer may open.
@@ -37,7 +39,7 @@ pub(super) struct Yamux;
 
 /// One connection.
 pub(super) struct Muxer<C> {
-    connection: Connection<C>,
+    connection: Connection<Gather<C>>,
     /// yamux moves bytes only while it is asked for the next stream of the peer, so that one may come
     /// when nobody wants one.
     waiting: VecDeque<Stream>,
@@ -53,7 +55,7 @@ impl Yamux {
             .set_max_connection_receive_window(Some(MAX_WINDOW))
             .set_split_send_size(FRAME);
         Muxer {
-            connection: Connection::new(socket, config, mode),
+            connection: Connection::new(Gather::new(socket), config, mode),
             waiting: VecDeque::new(),
             taker: None,
         }

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::io;
+use std::time::{Duration, Instant};
 
 use futures::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use libp2p::PeerId;
@@ -13,12 +14,15 @@ use super::hands::Note;
 use super::queues::Ticket;
 use crate::exchange::bandwidth::Throttle;
 use crate::exchange::codec::read_body;
+use crate::transport::FRAME;
 
 /// Parts that wait to be written at most. Those with blocks are bounded by the pipe; whoever asks so
 /// much that is answered in words alone, and does not read, is not served.
 const PARTS: usize = 8192;
-/// What is written at once, so that a slow connection shows that it moves.
-const SLICE: u64 = 128 << 10;
+/// What is written at once: two frames, so that a slow connection shows that it moves.
+const SLICE: u64 = 2 * FRAME as u64;
+/// What was written is told when a block is, and at least this often: each word wakes a task.
+const TELL: Duration = Duration::from_millis(50);
 
 /// A stream, by a number that is not used twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -119,6 +123,7 @@ async fn write(
         writer.write_all(&head).await?;
         for block in payload {
             let mut rest = block.as_ref();
+            let (mut untold, mut told) = (0, Instant::now());
             while !rest.is_empty() {
                 let slice = usize::try_from(throttle.slice().min(SLICE)).unwrap_or(usize::MAX);
                 let (now, later) = rest.split_at(slice.min(rest.len()));
@@ -126,8 +131,13 @@ async fn write(
                 throttle.take(bytes).await;
                 writer.write_all(now).await?;
                 rest = later;
-                // Fails only when the node ends.
-                let _ = notes.send(Note::Written { stream, bytes }).await;
+                untold += bytes;
+                if rest.is_empty() || told.elapsed() >= TELL {
+                    let bytes = std::mem::take(&mut untold);
+                    told = Instant::now();
+                    // Fails only when the node ends.
+                    let _ = notes.send(Note::Written { stream, bytes }).await;
+                }
             }
         }
         if parts.is_empty() {
