@@ -1,19 +1,23 @@
 //! The whole exchange: swarm, server, session and RocksDB, two nodes in one process.
 
+use std::fs::File;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures::AsyncWriteExt;
 use libp2p::Multiaddr;
 use libp2p::identity::Keypair;
+use store::dag::fetch;
 use store::repo::{Repo, RepoOptions};
 use store::unixfs::export::export;
 use store::unixfs::import::{ImportOptions, import};
-use store::unixfs::{Entry, Piece};
+use store::unixfs::origin::{Identity, Origin};
+use store::unixfs::{Entry, Name, Piece};
 use store::wire::{Ask, Extent, Leaf, MAX_REQUEST_SIZE, Part, Request, Response, Urgency};
 use tempfile::TempDir;
 
 use super::codec::read_body;
+use super::landing::Landing;
 use super::*;
 use crate::network::NetworkConfig;
 use crate::transport::TransportKind;
@@ -22,7 +26,7 @@ pub(super) struct Node {
     exchange: Exchange,
     pub(super) network: Network,
     repo: Arc<Repo>,
-    _directory: TempDir,
+    directory: TempDir,
 }
 
 pub(super) async fn node(transport: TransportKind, listen: &str) -> Node {
@@ -55,7 +59,7 @@ pub(super) async fn node(transport: TransportKind, listen: &str) -> Node {
         exchange,
         network,
         repo,
-        _directory: directory,
+        directory,
     }
 }
 
@@ -123,6 +127,38 @@ pub(super) async fn get(node: &Node, root: Cid, addresses: Vec<Multiaddr>) -> (D
     (began.elapsed(), read.await.unwrap())
 }
 
+/// Gets the file `root` into a file, as `get -o` does: how long it took until all of it was on disk.
+async fn get_into_file(node: &Node, root: Cid, addresses: Vec<Multiaddr>) -> Duration {
+    let began = Instant::now();
+    let landing = Arc::new(Landing::default());
+    let options = SessionOptions {
+        addresses,
+        mode: Mode::Whole,
+        urgency: Urgency::Download,
+        stall: Duration::from_secs(20),
+        landing: Some(Arc::clone(&landing)),
+    };
+    let session = node.exchange.open(root, options);
+    let (source, store) = (session.source(), Arc::clone(node.repo.blocks()));
+    let path = node.directory.path().join("file");
+    let open = move || {
+        let root = fetch(&source, &[root]).unwrap().remove(0);
+        let file = File::create_new(&path).unwrap();
+        let path = Name::from(path.into_os_string());
+        let identity = Identity::of(&file.metadata().unwrap());
+        let origin = Origin { path, identity };
+        let id = store.refer_to(&origin, Some(&origin.path)).unwrap();
+        let opened = landing.open(&*store, Arc::new(file), id, &root, false);
+        opened.unwrap();
+        (landing, source, root)
+    };
+    let (landing, source, root) = tokio::task::spawn_blocking(open).await.unwrap();
+    session.finish().await.unwrap();
+    let fill = move || landing.fill(&source, &root).unwrap();
+    tokio::task::spawn_blocking(fill).await.unwrap();
+    began.elapsed()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_file_goes_from_node_to_node() {
     let a = node(TransportKind::Memory, "/memory/0").await;
@@ -140,6 +176,7 @@ async fn a_file_goes_from_node_to_node() {
     assert_eq!(bytes, size);
 }
 
+/// A whole `get -o`: read from a disk, verified, and written to one.
 /// `STORE_LOOPBACK_MIB=1024 cargo test --workspace --lib -- --ignored --nocapture loopback`
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "a measurement"]
@@ -149,7 +186,7 @@ async fn loopback_throughput() {
     let root = add(&a, mib << 20);
     for _ in 0..3 {
         let b = node(TransportKind::Sockets, "/ip4/127.0.0.1/tcp/0").await;
-        let (took, _) = get(&b, root, a.network.addresses().await).await;
+        let took = get_into_file(&b, root, a.network.addresses().await).await;
         println!(
             "{mib} MiB in {took:?}: {:.0} MiB/s",
             mib as f64 / took.as_secs_f64()
