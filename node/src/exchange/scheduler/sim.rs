@@ -10,6 +10,7 @@ mod matrix;
 mod network;
 mod node;
 mod optimum;
+mod outlets;
 mod report;
 mod scenarios;
 mod server;

@@ -13,6 +13,10 @@ use super::{Action, PeerName, RequestId, Scheduler, Time};
 
 /// A leaf changes hands if it comes sooner by a quarter of the time, and by this much.
 const GAIN: Duration = Duration::from_millis(50);
+/// What is expected within this time and a round trip its owner has read already, and sends whatever we
+/// cancel: its pipe for us is 200 ms long (docs/protocol.md), by a rate that was measured when fewer may
+/// have shared its uplink.
+const PIPED: Duration = Duration::from_millis(700);
 /// A leaf is copied if it comes in a third of the time, and sooner by this much.
 const COPY_GAIN: Duration = Duration::from_millis(100);
 /// What came twice, and copies under way, may be one part in so many of what was fetched.
@@ -142,6 +146,9 @@ impl<P: PeerName> Scheduler<P> {
             return false;
         };
         let slot = self.peers.all[&thief].slot;
+        let victim = self.requests.get(&last.request).map(|request| request.peer);
+        let trip = victim.map(|victim| self.peers.all[&victim].pace.trip());
+        let piped = PIPED + trip.unwrap_or_default();
         let mut bytes = 0;
         let mut from = None;
         // The first is on its way.
@@ -153,7 +160,7 @@ impl<P: PeerName> Scheduler<P> {
             let sooner = takes + takes / 4 + GAIN < leaf.comes;
             let fits = bytes == 0 || more <= budget;
             let same = leaf.request == last.request;
-            if !sooner || !fits || !same || !self.can_bring(slot, leaf) {
+            if leaf.comes <= piped || !sooner || !fits || !same || !self.can_bring(slot, leaf) {
                 break;
             }
             (bytes, from) = (more, Some(leaf.index));

@@ -38,6 +38,7 @@ fn download(dag: &Dag, limits: Limits, stall: Duration, mut nodes: Vec<Node>) ->
         limits,
         stall,
         seed,
+        ..Setup::default()
     };
     World::new(dag, setup, nodes).run().only()
 }

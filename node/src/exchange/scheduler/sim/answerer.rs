@@ -1,4 +1,5 @@
-//! The answering side: what a peer does with a message, and how answers leave it, chunk by chunk.
+//! The answering side: what a peer does with a message, and how answers leave it, chunk by chunk. Who is
+//! served, and when, the node's own queues say.
 
 use std::collections::{HashSet, VecDeque};
 use std::time::Duration;
@@ -7,80 +8,71 @@ use rand::seq::IteratorRandom;
 use store::Cid;
 
 use super::super::*;
-use super::dag::{Block, Dag};
-use super::network::{CHUNK, lasts};
+use super::dag::Dag;
+use super::network::lasts;
 use super::node::{Fault, Node};
-use super::server::{Job, What};
-use super::world::{Due, Message, Part, World};
+use super::outlets::{Chunk, Turn};
+use super::server::{What, Work};
+use super::world::{Due, Given, Message, Part, Say, World};
+use crate::exchange::server::queues::{self, Ticket};
 
 /// Who asked within this time is told of to others.
 const LATELY: Duration = Duration::from_secs(60);
 /// Peers told of at once.
 const TOLD: usize = 32;
+/// How long a read takes, or the making of an answer.
+const READ: Duration = Duration::from_millis(1);
 
 impl World<'_> {
-    /// A message has come to a peer: it answers.
+    /// A message has come to a peer.
     pub(super) fn hear(&mut self, from: u32, to: u32, message: Message) {
-        let dag = self.dag;
         let now = self.now;
         let node = &mut self.nodes[to as usize];
-        node.askers.insert(from, now);
-        if node.stalled_until(now) == Some(Time::MAX) && node.fault == Some(Fault::Dead) {
+        if node.fault == Some(Fault::Dead) {
             return;
         }
-        let epoch = node.epoch;
+        node.askers.insert(from, now);
         node.requests += 1;
-        let rides = node.fault == Some(Fault::Rides);
-        match message {
+        let (request, what, max_bytes) = match message {
             Message::Cancel(request, index) => {
-                node.server.cancel(from, request, index as usize);
-                self.send(to);
-            }
-            Message::Reset => node.server.forget(from),
-            Message::Peers => {
-                let lately = node.askers.iter().filter(|(_, at)| **at + LATELY > now);
-                let others = lately.map(|(peer, _)| *peer).filter(|peer| *peer != from);
-                let told = others.choose_multiple(&mut self.rng, TOLD);
-                let at = now + self.trip(to, from);
-                for peer in told {
-                    self.at(at, Due::Appear(from, peer));
+                if let Some(ticket) = node.server.ticket(from, request) {
+                    let from = index;
+                    self.serve(to, queues::Event::Cancel { ticket, from });
                 }
+                return;
             }
-            Message::Have(request, asked) => self.tell(from, to, request, &asked),
+            Message::Reset => {
+                node.server.forget(from);
+                return self.serve(to, queues::Event::Gone(from));
+            }
+            // Nobody waits for the answer: there is no number.
+            Message::Peers => (RequestId::MAX, What::Peers, 0),
+            Message::Have(request, nodes) => (request, What::Have(nodes), 0),
             Message::Manifest(request, nodes, max_bytes) => {
-                let what = manifest(dag, node, &nodes, max_bytes, rides);
-                let job = Job {
-                    request,
-                    epoch,
-                    what,
-                    sent: 0,
-                };
-                node.server.push(from, job);
-                self.send(to);
+                (request, What::Manifest(nodes, max_bytes), max_bytes)
             }
             Message::Get(request, leaves, max_bytes) => {
-                let what = What::Leaves {
-                    end: leaves.len(),
-                    leaves,
-                    next: 0,
-                    room: max_bytes.into(),
-                    gave: false,
-                };
-                let job = Job {
-                    request,
-                    epoch,
-                    what,
-                    sent: 0,
-                };
-                self.take_get(from, to, job);
+                if self.breaks_off(from, to, request) {
+                    return;
+                }
+                (request, What::Leaves(leaves, 0), max_bytes)
             }
-        }
+        };
+        let asker = from;
+        let work = Work {
+            asker,
+            request,
+            what,
+        };
+        let server = &mut self.nodes[to as usize].server;
+        let event = server.order(work, max_bytes.into());
+        self.serve(to, event);
     }
 
-    fn take_get(&mut self, from: u32, to: u32, job: Job) {
-        let request = job.request;
+    /// Whether a faulty peer takes no notice of this Get.
+    fn breaks_off(&mut self, from: u32, to: u32, request: RequestId) -> bool {
         let open = self.nodes[from as usize].open.contains_key(&request);
-        let node = &mut self.nodes[to as usize];
+        let node = &self.nodes[to as usize];
         let requests = node.requests;
         match node.fault {
             Some(Fault::Busy) if requests.is_multiple_of(2) && open => {
@@ -92,46 +84,193 @@ impl World<'_> {
             Some(Fault::Flaky(n)) if requests.is_multiple_of(n) && open => {
                 self.fail(from, to, request, Failure::Broken("reset".into()));
             }
-            _ => {
-                node.server.push(from, job);
-                self.send(to);
-            }
+            _ => return false,
         }
+        true
     }
 
-    /// Tells what it holds.
-    fn tell(&mut self, from: u32, to: u32, request: RequestId, asked: &[Cid]) {
+    /// A peer's queues go on.
+    pub(super) fn serve(&mut self, i: u32, event: queues::Event<u32>) {
+        let now = self.now;
+        let node = &mut self.nodes[i as usize];
+        let epoch = node.epoch;
+        let actions = node.server.queues.step(now, event);
+        node.most_held = node.most_held.max(node.server.queues.held());
+        for action in actions {
+            let server = &mut self.nodes[i as usize].server;
+            match action {
+                queues::Action::Read {
+                    ticket,
+                    from,
+                    count,
+                    max_bytes,
+                    ..
+                } => {
+                    let piece = (from as usize, count as usize, max_bytes);
+                    self.at(now + READ, Due::Piece(i, epoch, ticket, piece));
+                }
+                queues::Action::Busy { ticket, retry, .. } => {
+                    server.finish(ticket, Say::Busy(retry));
+                }
+                queues::Action::Cut { ticket, .. } => server.cut(ticket),
+                queues::Action::Close { asker } => {
+                    for request in server.forget(asker) {
+                        if self.nodes[asker as usize].open.contains_key(&request) {
+                            self.fail(asker, i, request, Failure::Broken("closed".into()));
+                        }
+                    }
+                    self.serve(i, queues::Event::Gone(asker));
+                }
+            }
+        }
+        let server = &mut self.nodes[i as usize].server;
+        if !server.looks
+            && let Some(look) = server.queues.next_look()
+        {
+            server.looks = true;
+            self.at(look, Due::Look(i, epoch));
+        }
+        self.send(i);
+    }
+
+    /// A read is done.
+    pub(super) fn read_is_done(&mut self, i: u32, ticket: Ticket, piece: (usize, usize, u64)) {
+        let Some(work) = self.nodes[i as usize].server.works.get(&ticket) else {
+            return self.serve(i, queues::Event::Failed { ticket });
+        };
+        let (asker, request) = (work.asker, work.request);
+        let what = match &work.what {
+            What::Leaves(..) => {
+                let (leaves, part) = self.piece(i, ticket, piece);
+                let bytes = part.bytes;
+                let server = &mut self.nodes[i as usize].server;
+                if part.over {
+                    server.take(ticket);
+                }
+                server.outlets.put(asker, part, false);
+                return self.serve(
+                    i,
+                    queues::Event::Read {
+                        ticket,
+                        leaves,
+                        bytes,
+                    },
+                );
+            }
+            whole => whole.clone(),
+        };
+        let mut part = Part::of(request);
+        part.over = true;
+        match what {
+            What::Manifest(nodes, max_bytes) => {
+                manifest(
+                    self.dag,
+                    &self.nodes[i as usize],
+                    &nodes,
+                    max_bytes,
+                    &mut part,
+                );
+            }
+            What::Have(nodes) => part.say = Some(Say::Have(self.pages(asker, i, &nodes))),
+            What::Peers => part.say = Some(Say::Peers(self.others(asker, i))),
+            What::Leaves(..) => unreachable!("answered above"),
+        }
+        let bytes = part.bytes;
+        let server = &mut self.nodes[i as usize].server;
+        server.take(ticket);
+        server.outlets.put(asker, part, true);
+        let leaves = u32::MAX;
+        self.serve(
+            i,
+            queues::Event::Read {
+                ticket,
+                leaves,
+                bytes,
+            },
+        );
+        // The swarm has it.
+        self.serve(i, queues::Event::Written { asker, bytes });
+    }
+
+    /// What a read of leaves brings, as the node's shelf has it: how many are settled.
+    fn piece(&mut self, i: u32, ticket: Ticket, piece: (usize, usize, u64)) -> (u32, Part) {
         let dag = self.dag;
-        let node = &self.nodes[to as usize];
+        let (from, count, max_bytes) = piece;
+        let Node {
+            server,
+            has,
+            fault,
+            leaves_given,
+            ..
+        } = &mut self.nodes[i as usize];
+        let Some(Work {
+            request,
+            what: What::Leaves(leaves, settled),
+            ..
+        }) = server.works.get_mut(&ticket)
+        else {
+            unreachable!("looked at before");
+        };
+        let mut part = Part::of(*request);
+        for &block in leaves.iter().skip(from).take(count) {
+            let missing = *fault == Some(Fault::Rides) || !has[block as usize];
+            let size = if missing { 0 } else { dag.size(block).into() };
+            if part.bytes + size > max_bytes && !part.blocks.is_empty() {
+                break;
+            }
+            part.bytes += size;
+            *leaves_given += u32::from(!missing);
+            let given = match fault {
+                _ if missing => Given::Missing,
+                Some(Fault::Lies(n)) if *leaves_given >= *n => Given::Wrong,
+                _ => Given::Right,
+            };
+            part.blocks.push((block, given));
+        }
+        *settled = from + part.blocks.len();
+        part.over = *settled == leaves.len();
+        (part.blocks.len() as u32, part)
+    }
+
+    /// What it says to hold.
+    fn pages(&mut self, asker: u32, i: u32, asked: &[Cid]) -> Vec<Page> {
+        let dag = self.dag;
+        let [asker, node] = self
+            .nodes
+            .get_disjoint_mut([asker as usize, i as usize])
+            .expect("nobody asks itself");
         let rides = node.fault == Some(Fault::Rides);
         let boasts = node.fault == Some(Fault::Boasts);
         let page = |cid: &Cid| {
             let links = dag.links(cid);
+            let has: Vec<bool> = links.iter().map(|link| node.has_cid(link)).collect();
+            if !rides && !asker.refused.is_empty() {
+                // What it has by now it may be asked for again.
+                for (link, _) in links.iter().zip(&has).filter(|(_, has)| **has) {
+                    asker.refused.remove(&(i, *link));
+                }
+            }
             let held = if boasts {
                 Held::All
-            } else if rides || !links.iter().any(|link| node.has_cid(link)) {
+            } else if rides || !has.contains(&true) {
                 Held::Nothing
-            } else if links.iter().all(|link| node.has_cid(link)) {
+            } else if has.iter().all(|has| *has) {
                 Held::All
             } else {
-                Held::Some(links.iter().map(|link| node.has_cid(link)).collect())
+                Held::Some(has.into_iter().collect())
             };
             Page { node: *cid, held }
         };
-        let pages: Vec<Page> = asked.iter().map(page).collect();
-        let links = pages.iter().flat_map(|page| dag.links(&page.node));
-        let has: Vec<Cid> = links.filter(|link| node.has_cid(link)).copied().collect();
-        let at = self.now + self.trip(to, from);
-        let asker = &mut self.nodes[from as usize];
-        // What it has by now it may be asked for again.
-        if !rides {
-            for known in has {
-                asker.refused.remove(&(to, known));
-            }
-        }
-        if asker.open.remove(&request).is_some() {
-            self.at(at, Due::Tell(from, Event::Have { request, pages }));
-        }
+        asked.iter().map(page).collect()
+    }
+
+    /// Some of those that asked lately.
+    fn others(&mut self, asker: u32, i: u32) -> Vec<u32> {
+        let now = self.now;
+        let askers = &self.nodes[i as usize].askers;
+        let lately = askers.iter().filter(|(_, at)| **at + LATELY > now);
+        let others = lately.map(|(peer, _)| *peer).filter(|peer| *peer != asker);
+        others.choose_multiple(&mut self.rng, TOLD)
     }
 
     /// Sends the next chunk, if the uplink is free.
@@ -144,78 +283,56 @@ impl World<'_> {
                 }
                 return;
             }
-            let waiting = self.nodes[from as usize].server.waiting();
-            let full = |to: &u32| self.nodes[*to as usize].down.full_until(now);
-            let (may, full): (Vec<_>, Vec<_>) = waiting
-                .map(|to| (to, full(&to)))
-                .partition(|(_, full)| full.is_none());
-            let server = &mut self.nodes[from as usize].server;
-            let Some(to) = may
-                .first()
-                .and_then(|_| server.next(|to| may.contains(&(to, None))))
-            else {
-                if let Some(at) = full.iter().filter_map(|(_, at)| *at).min() {
-                    self.at(at, Due::Retry(from));
-                }
-                return;
-            };
-            self.send_to(from, to);
+            let mut outlets = std::mem::take(&mut self.nodes[from as usize].server.outlets);
+            let turn = outlets.turn(|to| self.nodes[to as usize].down.full_until(now));
+            self.nodes[from as usize].server.outlets = outlets;
+            match turn {
+                Turn::Of(to) => self.send_to(from, to),
+                Turn::AllFull(until) => return self.at(until, Due::Retry(from)),
+                Turn::Nobody => return,
+            }
         }
     }
 
     fn send_to(&mut self, from: u32, to: u32) {
-        let (dag, now) = (self.dag, self.now);
+        let now = self.now;
         let trip = self.trip(from, to);
         let node = &mut self.nodes[from as usize];
-        let rides = node.fault == Some(Fault::Rides);
-        let rate = node.rate(now);
-        let Node { server, has, .. } = node;
-        let Some(job) = server.front(to) else {
+        let (epoch, rate) = (node.epoch, node.rate(now));
+        let Some(Chunk { bytes, whole, part }) = node.server.outlets.chunk(to) else {
             return;
         };
-        let epoch = job.epoch;
-        let mut part = Part::of(job.request);
-        let may = |block: Block| !rides && has[block as usize];
-        let Some(size) = job.next_size(dag, may, &mut part) else {
-            server.pop(to);
-            return self.deliver(from, to, epoch, part, now + trip);
+        let here = if bytes == 0 {
+            now + trip
+        } else {
+            node.server.busy = true;
+            let sent = now + lasts(bytes, rate);
+            self.at(sent, Due::Free(from));
+            let down = &mut self.nodes[to as usize].down;
+            down.take(now + trip, sent + trip, bytes)
         };
-        let bytes = CHUNK.min(size - job.sent);
-        job.sent += bytes;
-        if job.sent == size {
-            node.leaves_given += 1;
-            let lies = matches!(node.fault, Some(Fault::Lies(n)) if node.leaves_given >= n);
-            job.sent_whole(size, lies, &mut part);
-            if part.over {
-                server.pop(to);
-            }
-        }
-        server.busy = true;
-        let sent = now + lasts(bytes, rate);
-        self.at(sent, Due::Free(from));
-        let down = &mut self.nodes[to as usize].down;
-        let here = down.take(now + trip, sent + trip, bytes);
-        if part.over || !part.blocks.is_empty() {
+        if let Some(part) = part {
             self.deliver(from, to, epoch, part, here);
+        }
+        if bytes > 0 && !whole {
+            self.serve(from, queues::Event::Written { asker: to, bytes });
         }
     }
 
     fn deliver(&mut self, from: u32, to: u32, epoch: u32, part: Part, at: Time) {
         // One stream: nothing overtakes.
-        let at = at.max(
-            *self.nodes[to as usize]
-                .streams
-                .get(&from)
-                .unwrap_or(&Time::ZERO),
-        );
-        self.nodes[to as usize].streams.insert(from, at);
+        let last = self.nodes[to as usize].streams.entry(from).or_default();
+        *last = at.max(*last);
+        let at = *last;
         self.at(at, Due::Arrive(from, to, epoch, part));
     }
 }
 
-fn manifest(dag: &Dag, node: &Node, nodes: &[Cid], max_bytes: u32, rides: bool) -> What {
+/// The nodes asked for and those under them, up to so many bytes.
+fn manifest(dag: &Dag, node: &Node, nodes: &[Cid], max_bytes: u32, part: &mut Part) {
+    let rides = node.fault == Some(Fault::Rides);
     let mut queue: VecDeque<Cid> = nodes.iter().copied().collect();
-    let (mut seen, mut bytes, mut blocks, mut more) = (HashSet::new(), 0, Vec::new(), false);
+    let mut seen = HashSet::new();
     while let Some(cid) = queue.pop_front() {
         let asked = nodes.contains(&cid);
         let leaf = dag.is_leaf(&cid);
@@ -223,17 +340,12 @@ fn manifest(dag: &Dag, node: &Node, nodes: &[Cid], max_bytes: u32, rides: bool) 
             continue;
         }
         let size = u64::from(dag.size(Dag::number(&cid)));
-        if bytes + size > u64::from(max_bytes) && !blocks.is_empty() {
-            more = true;
+        if part.bytes + size > u64::from(max_bytes) && !part.blocks.is_empty() {
+            part.more = true;
             break;
         }
-        bytes += size;
-        blocks.push(Dag::number(&cid));
+        part.bytes += size;
+        part.blocks.push((Dag::number(&cid), Given::Right));
         queue.extend(dag.links(&cid));
-    }
-    What::Manifest {
-        blocks,
-        bytes,
-        more,
     }
 }

@@ -10,7 +10,7 @@ use super::dag::Dag;
 use super::mbit;
 use super::node::{Fault, Node};
 use super::optimum::least;
-use super::report::Run;
+use super::report::{Done, Run};
 use super::world::{Setup, World};
 
 /// How many seeds a test goes through: `STORE_SIM_SEEDS`, or so many; and where it begins:
@@ -36,6 +36,12 @@ pub(in super::super) struct Trial {
 impl Trial {
     pub(in super::super) fn ratio(&self) -> f64 {
         self.run.took().as_secs_f64() / self.least.as_secs_f64()
+    }
+
+    /// A downloader's rate over its fair share: what each would have if all links were as full as can be
+    /// until all are done at once.
+    pub(in super::super) fn share(&self, done: &Done) -> f64 {
+        self.least.as_secs_f64() / done.took.as_secs_f64()
     }
 }
 
@@ -123,9 +129,12 @@ pub(in super::super) fn random_run(seed: u64) -> Trial {
         known_blocks: rng.random_range(500..2000),
         ..Limits::default()
     };
+    // Half of the swarms are private; in open ones there may be fewer slots than the eight of a node.
+    let slots = [None, None, Some(8), Some(4)][rng.random_range(0..4)];
     let setup = Setup {
         limits,
         seed,
+        slots,
         ..Setup::default()
     };
     let least = least(&dag, &nodes);

@@ -64,6 +64,10 @@ pub(in super::super) struct Node {
     pub(super) begins: Option<Time>,
     pub(super) scheduler: Option<Scheduler<u32>>,
     pub(super) server: Server,
+    /// Bytes that others gave it since its queues were told.
+    pub(super) given: BTreeMap<u32, u64>,
+    /// The most that its queues held, in bytes.
+    pub(super) most_held: u64,
     pub(super) gone: bool,
     pub(super) epoch: u32,
     /// Who asked it lately: it tells others of them.
@@ -106,7 +110,9 @@ impl Node {
             appears: Time::ZERO,
             begins: None,
             scheduler: None,
-            server: Server::default(),
+            server: Server::new(None, 0),
+            given: BTreeMap::new(),
+            most_held: 0,
             gone: false,
             epoch: 0,
             askers: BTreeMap::new(),

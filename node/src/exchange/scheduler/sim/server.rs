@@ -1,180 +1,133 @@
-//! [`Server`]: a serving peer's queues, one for each asker, served in turn.
+//! [`Server`]: the answering side of a peer. The queues are the node's own; here is what a node's hands keep
+//! around them: what each ticket is for, and what waits for each asker's connection.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::HashMap;
+
+use store::Cid;
+use store::wire::Urgency;
 
 use super::super::RequestId;
-use super::dag::{Block, Dag};
-use super::world::{Given, Part};
+use super::dag::Block;
+use super::outlets::Outlets;
+use super::world::{Given, Part, Say};
+use crate::exchange::server::queues::{Bounds, Event, Order, Queues, Ticket};
 
-/// An answer under way.
+/// What a request takes in memory, about.
+const WEIGHT: u64 = 1024;
+
+/// A request under way.
 #[derive(Debug)]
-pub(super) struct Job {
+pub(super) struct Work {
+    pub(super) asker: u32,
     pub(super) request: RequestId,
-    pub(super) epoch: u32,
     pub(super) what: What,
-    /// Bytes of what is being sent that have left.
-    pub(super) sent: u64,
+}
+
+#[derive(Clone, Debug)]
+pub(super) enum What {
+    /// Leaves, of which so many have had an entry: in parts, on the bulk stream.
+    Leaves(Vec<Block>, usize),
+    /// One answer to one question: inner nodes up to so many bytes, what is held of some, and who else asked.
+    Manifest(Vec<Cid>, u32),
+    Have(Vec<Cid>),
+    Peers,
 }
 
 #[derive(Debug)]
-pub(super) enum What {
-    Manifest {
-        blocks: Vec<Block>,
-        bytes: u64,
-        more: bool,
-    },
-    Leaves {
-        leaves: Vec<Block>,
-        next: usize,
-        end: usize,
-        /// Bytes that may still be given.
-        room: u64,
-        gave: bool,
-    },
-}
-
-impl Job {
-    /// Passes over what is not to be sent, and says so. Bytes of what is to be sent next; `None` if
-    /// nothing is left.
-    pub(super) fn next_size(
-        &mut self,
-        dag: &Dag,
-        may: impl Fn(Block) -> bool,
-        part: &mut Part,
-    ) -> Option<u64> {
-        let (leaves, next, end, room, gave) = match &mut self.what {
-            What::Manifest { bytes, .. } => return Some((*bytes).max(1)),
-            What::Leaves {
-                leaves,
-                next,
-                end,
-                room,
-                gave,
-            } => (leaves, next, end, room, gave),
-        };
-        while let Some(&block) = leaves.get(*next) {
-            let size = u64::from(dag.size(block));
-            let given = if *next >= *end || (size > *room && *gave && self.sent == 0) {
-                *end = (*end).min(*next);
-                Given::Cut
-            } else if may(block) {
-                return Some(size);
-            } else {
-                Given::Missing
-            };
-            part.blocks.push((block, given));
-            *next += 1;
-        }
-        part.over = true;
-        None
-    }
-
-    /// What was being sent has left.
-    pub(super) fn sent_whole(&mut self, size: u64, lies: bool, part: &mut Part) {
-        self.sent = 0;
-        match &mut self.what {
-            What::Manifest {
-                blocks,
-                bytes,
-                more,
-            } => {
-                let given = blocks.iter().map(|block| (*block, Given::Right));
-                part.blocks.extend(given);
-                (part.bytes, part.more, part.over) = (*bytes, *more, true);
-            }
-            What::Leaves {
-                leaves,
-                next,
-                room,
-                gave,
-                ..
-            } => {
-                let given = if lies { Given::Wrong } else { Given::Right };
-                part.blocks.push((leaves[*next], given));
-                part.bytes = size;
-                *next += 1;
-                *gave = true;
-                *room = room.saturating_sub(size);
-                part.over = *next == leaves.len() || lies;
-            }
-        }
-    }
-}
-
-#[derive(Debug, Default)]
 pub(super) struct Server {
-    queues: BTreeMap<u32, VecDeque<Job>>,
-    /// Whose turn is next.
-    turn: VecDeque<u32>,
+    pub(super) queues: Queues<u32>,
+    pub(super) works: HashMap<Ticket, Work>,
+    tickets: HashMap<(u32, RequestId), Ticket>,
+    pub(super) outlets: Outlets,
+    /// A chunk is leaving.
     pub(super) busy: bool,
+    /// The queues will be looked after.
+    pub(super) looks: bool,
+    next: u64,
 }
 
 impl Server {
-    pub(super) fn push(&mut self, asker: u32, job: Job) {
-        let queue = self.queues.entry(asker).or_default();
-        if queue.is_empty() {
-            self.turn.push_back(asker);
-        }
-        // Inner nodes go ahead of leaves.
-        match job.what {
-            What::Manifest { .. } => {
-                let at = usize::from(queue.front().is_some_and(|job| job.sent > 0));
-                let at = queue
-                    .iter()
-                    .skip(at)
-                    .take_while(|job| matches!(job.what, What::Manifest { .. }))
-                    .count()
-                    + at;
-                queue.insert(at, job);
-            }
-            What::Leaves { .. } => queue.push_back(job),
+    pub(super) fn new(slots: Option<usize>, seed: u64) -> Self {
+        let bounds = Bounds {
+            slots,
+            ..Bounds::default()
+        };
+        Self {
+            queues: Queues::new(bounds, seed),
+            works: HashMap::new(),
+            tickets: HashMap::new(),
+            outlets: Outlets::default(),
+            busy: false,
+            looks: false,
+            next: 0,
         }
     }
 
-    /// The next asker in turn of those that may be sent to.
-    pub(super) fn next(&mut self, may: impl Fn(u32) -> bool) -> Option<u32> {
-        let at = self.turn.iter().position(|asker| may(*asker))?;
-        let asker = self.turn.remove(at)?;
-        self.turn.push_back(asker);
-        Some(asker)
+    /// Takes note of a request: what the queues are told of it.
+    pub(super) fn order(&mut self, work: Work, max_bytes: u64) -> Event<u32> {
+        self.next += 1;
+        let ticket = Ticket(self.next);
+        let asker = work.asker;
+        let (urgency, leaves, whole) = match &work.what {
+            What::Leaves(leaves, _) => (Urgency::Download, leaves.len() as u32, false),
+            _ => (Urgency::Reader, 1, true),
+        };
+        self.tickets.insert((asker, work.request), ticket);
+        self.works.insert(ticket, work);
+        let order = Order {
+            ticket,
+            urgency,
+            leaves,
+            bytes: max_bytes.max(1),
+            weight: WEIGHT,
+            whole,
+        };
+        Event::Asked { asker, order }
     }
 
-    pub(super) fn waiting(&self) -> impl Iterator<Item = u32> + '_ {
-        self.turn.iter().copied()
+    pub(super) fn ticket(&self, asker: u32, request: RequestId) -> Option<Ticket> {
+        self.tickets.get(&(asker, request)).copied()
     }
 
-    pub(super) fn front(&mut self, asker: u32) -> Option<&mut Job> {
-        self.queues.get_mut(&asker)?.front_mut()
+    /// Forgets a request.
+    pub(super) fn take(&mut self, ticket: Ticket) -> Option<Work> {
+        let work = self.works.remove(&ticket)?;
+        self.tickets.remove(&(work.asker, work.request));
+        Some(work)
     }
 
-    pub(super) fn pop(&mut self, asker: u32) {
-        let Some(queue) = self.queues.get_mut(&asker) else {
+    /// The request is over with these words.
+    pub(super) fn finish(&mut self, ticket: Ticket, say: Say) {
+        let Some(work) = self.take(ticket) else {
             return;
         };
-        queue.pop_front();
-        if queue.is_empty() {
-            self.forget(asker);
+        let mut part = Part::of(work.request);
+        (part.over, part.say) = (true, Some(say));
+        self.outlets
+            .put(work.asker, part, !matches!(work.what, What::Leaves(..)));
+    }
+
+    /// What is left of a request is not given.
+    pub(super) fn cut(&mut self, ticket: Ticket) {
+        let Some(work) = self.take(ticket) else {
+            return;
+        };
+        let mut part = Part::of(work.request);
+        part.over = true;
+        if let What::Leaves(leaves, settled) = work.what {
+            let cut = leaves[settled..].iter().map(|leaf| (*leaf, Given::Cut));
+            part.blocks.extend(cut);
         }
+        self.outlets.put(work.asker, part, false);
     }
 
-    pub(super) fn forget(&mut self, asker: u32) {
-        self.queues.remove(&asker);
-        self.turn.retain(|other| *other != asker);
-    }
-
-    pub(super) fn clear(&mut self) {
-        self.queues.clear();
-        self.turn.clear();
-    }
-
-    pub(super) fn cancel(&mut self, asker: u32, request: RequestId, from: usize) {
-        let queue = self.queues.get_mut(&asker).into_iter().flatten();
-        for job in queue.filter(|job| job.request == request) {
-            if let What::Leaves { end, next, .. } = &mut job.what {
-                // What is being sent is sent to its end.
-                let least = *next + usize::from(job.sent > 0);
-                *end = (*end).min(from.max(least));
-            }
-        }
+    /// Nothing of an asker is kept: its requests that were under way.
+    pub(super) fn forget(&mut self, asker: u32) -> Vec<RequestId> {
+        self.outlets.forget(asker);
+        let of = |(ticket, work): (&Ticket, &Work)| (work.asker == asker).then_some(*ticket);
+        let mut tickets: Vec<Ticket> = self.works.iter().filter_map(of).collect();
+        tickets.sort_unstable();
+        let works = tickets.into_iter().filter_map(|ticket| self.take(ticket));
+        works.map(|work| work.request).collect()
     }
 }

@@ -13,9 +13,13 @@ use super::dag::{Block, Dag};
 use super::network::RETRANSMIT;
 use super::node::{Fault, Node};
 use super::report::Run;
+use super::server::Server;
+use crate::exchange::server::queues::{self, Ticket};
 
 /// How long the search for providers takes.
 pub(super) const SEARCH: Duration = Duration::from_millis(100);
+/// How often a peer's queues are told who gave it what.
+const GIVEN: Duration = Duration::from_secs(5);
 /// How long verification and storing take.
 const TAKE_IN: Duration = Duration::from_millis(3);
 
@@ -25,6 +29,8 @@ pub(in super::super) struct Setup {
     pub(in super::super) limits: Limits,
     pub(in super::super) stall: Duration,
     pub(in super::super) seed: u64,
+    /// Upload slots, as open swarms have them; `None`: a private one.
+    pub(in super::super) slots: Option<usize>,
 }
 
 impl Default for Setup {
@@ -33,6 +39,7 @@ impl Default for Setup {
             limits: Limits::default(),
             stall: Duration::from_secs(60),
             seed: 1,
+            slots: None,
         }
     }
 }
@@ -54,6 +61,15 @@ pub(super) struct Part {
     pub(super) blocks: Vec<(Block, Given)>,
     pub(super) more: bool,
     pub(super) over: bool,
+    pub(super) say: Option<Say>,
+}
+
+/// What an answer says besides blocks.
+#[derive(Debug)]
+pub(super) enum Say {
+    Busy(Duration),
+    Have(Vec<Page>),
+    Peers(Vec<u32>),
 }
 
 impl Part {
@@ -64,6 +80,7 @@ impl Part {
             blocks: Vec::new(),
             more: false,
             over: false,
+            say: None,
         }
     }
 }
@@ -84,6 +101,12 @@ pub(super) enum Due {
     Tell(u32, Event<u32>),
     Wake(u32),
     Message(u32, u32, u32, Message),
+    /// A peer, in which of its lives, has read: leaves of a ticket, from, how many, up to so many bytes.
+    Piece(u32, u32, Ticket, (usize, usize, u64)),
+    /// A peer's queues are to be looked after.
+    Look(u32, u32),
+    /// A peer's queues are told who gave it what.
+    Given(u32),
     Free(u32),
     Retry(u32),
     Arrive(u32, u32, u32, Part),
@@ -135,6 +158,7 @@ impl<'a> World<'a> {
         for i in 0..world.nodes.len() as u32 {
             let node = &mut world.nodes[i as usize];
             node.has.resize(dag.order.len(), false);
+            node.server = Server::new(setup.slots, setup.seed ^ u64::from(i));
             let (begins, fault) = (node.begins, node.fault.clone());
             if let Some(at) = begins {
                 world.at(at, Due::Begin(i));
@@ -195,6 +219,22 @@ impl<'a> World<'a> {
                     self.hear(from, to, message);
                 }
             }
+            Due::Piece(i, epoch, ticket, piece) => {
+                if self.nodes[i as usize].epoch == epoch {
+                    self.read_is_done(i, ticket, piece);
+                }
+            }
+            Due::Look(i, epoch) => {
+                if self.nodes[i as usize].epoch == epoch {
+                    self.nodes[i as usize].server.looks = false;
+                    self.serve(i, queues::Event::Tick);
+                }
+            }
+            Due::Given(i) => {
+                for (peer, bytes) in std::mem::take(&mut self.nodes[i as usize].given) {
+                    self.serve(i, queues::Event::Gave { peer, bytes });
+                }
+            }
             Due::Free(i) => {
                 self.nodes[i as usize].server.busy = false;
                 self.send(i);
@@ -217,7 +257,7 @@ impl<'a> World<'a> {
         let node = &mut self.nodes[i as usize];
         node.gone = true;
         node.epoch += 1;
-        node.server.clear();
+        node.server = Server::new(self.setup.slots, self.setup.seed ^ u64::from(i));
         for other in 0..self.nodes.len() as u32 {
             let open = &self.nodes[other as usize].open;
             let lost: Vec<_> = open
@@ -283,10 +323,27 @@ impl<'a> World<'a> {
 
     fn arrive(&mut self, from: u32, to: u32, epoch: u32, part: Part) -> bool {
         let request = part.request;
+        if let Some(Say::Peers(peers)) = part.say {
+            for peer in peers {
+                self.at(self.now, Due::Appear(to, peer));
+            }
+            return false;
+        }
         if self.nodes[from as usize].epoch != epoch
             || !self.nodes[to as usize].open.contains_key(&request)
         {
             return false;
+        }
+        match part.say {
+            Some(Say::Busy(retry)) => {
+                self.nodes[to as usize].open.remove(&request);
+                return self.step(to, Event::Busy { request, retry });
+            }
+            Some(Say::Have(pages)) => {
+                self.nodes[to as usize].open.remove(&request);
+                return self.step(to, Event::Have { request, pages });
+            }
+            _ => {}
         }
         let lies = part.blocks.iter().any(|(_, given)| *given == Given::Wrong);
         let (bytes, over) = (part.bytes, part.over || lies);
@@ -321,6 +378,13 @@ impl<'a> World<'a> {
                         *node.from.entry(from).or_default() += size;
                     }
                     node.has[*block as usize] = true;
+                    if self.setup.slots.is_some() {
+                        if node.given.is_empty() {
+                            self.at(self.now + GIVEN, Due::Given(to));
+                        }
+                        let node = &mut self.nodes[to as usize];
+                        *node.given.entry(from).or_default() += size;
+                    }
                     let (teller, node) = (&self.nodes[from as usize], &self.nodes[to as usize]);
                     let stored = dag.stored(&cid, |c| node.has_cid(c), |c| teller.has_cid(c));
                     blocks.push(Outcome::Stored(stored));

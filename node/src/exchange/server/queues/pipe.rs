@@ -9,8 +9,11 @@ pub(super) const PIECE: u64 = 1 << 20;
 /// No less is read at once, however slow the asker: a read costs some 100 µs.
 const LEAST_PIECE: u64 = 64 << 10;
 /// How long what was read may wait at the asker's rate. More would only wait here instead of on the
-/// disk, and could not be cancelled.
-const DEPTH: Duration = Duration::from_millis(500);
+/// disk, and could not be cancelled: it is less than the 300 ms and a round trip that an asker has asked for
+/// in advance.
+const DEPTH: Duration = Duration::from_millis(200);
+/// What may wait before the asker's rate is known: it may share a slow uplink with many.
+const FIRST_ROOM: u64 = 256 << 10;
 /// A rate is measured over this long, or this much.
 const SAMPLE: Duration = Duration::from_millis(250);
 const SAMPLE_BYTES: u64 = 4 << 20;
@@ -127,7 +130,7 @@ impl Pipe {
     /// What may be in it, of at most `limit`.
     fn room(&self, limit: u64) -> u64 {
         let Some(rate) = self.meter.rate() else {
-            return limit / 2;
+            return FIRST_ROOM.min(limit);
         };
         let millis = u64::try_from(DEPTH.as_millis()).unwrap_or(u64::MAX);
         (rate.saturating_mul(millis) / 1000).min(limit)

@@ -5,7 +5,7 @@
 //! chance, so that newcomers can show what they have. Among those that gave the same, which is nothing
 //! where we have all there is to give, those that had least come first: the slots go round.
 //!
-//! Others are told Busy until the next round. None of them is told so for ever: who was not served
+//! Others are told Busy for two seconds, or until the next round. None of them is told so for ever: who was not served
 //! for [`STARVING`] gets one piece without a slot.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -27,7 +27,10 @@ const INTERESTED: Duration = Duration::from_secs(15);
 const DONE: Duration = Duration::from_secs(2);
 /// Well below the time after which a download without progress is given up (a minute).
 const STARVING: Duration = Duration::from_secs(20);
-/// Those that are told to come back in the next round come back over this time.
+/// Who has no slot comes back after this long at the latest, well before the next round: slots fall free when
+/// those that have them are through.
+const AGAIN: Duration = Duration::from_secs(2);
+/// Those that are told to come back do so over this time, not all at once.
 const SPREAD_MS: u64 = 500;
 /// What was given counts half after each round; below this it is forgotten.
 const FORGOTTEN: u64 = 4096;
@@ -138,7 +141,7 @@ impl<P: Copy + Ord> Slots<P> {
             one.served = Some(now);
             return Admission::Crumb;
         }
-        Admission::Choked(self.next_round(now))
+        Admission::Choked(self.again(now))
     }
 
     /// Takes a slot from somebody who has got all that it asked for, and asks no more.
@@ -158,10 +161,10 @@ impl<P: Copy + Ord> Slots<P> {
         self.optimistic = self.optimistic.filter(|peer| !done(peer));
     }
 
-    /// When a choked asker should come back.
-    pub(super) fn next_round(&mut self, now: Time) -> Duration {
+    /// When who has no slot should ask again.
+    pub(super) fn again(&mut self, now: Time) -> Duration {
         let spread = Duration::from_millis(self.random.random_range(0..SPREAD_MS));
-        self.next.saturating_sub(now) + spread
+        self.next.saturating_sub(now).min(AGAIN) + spread
     }
 
     /// Bytes were read for an asker.
