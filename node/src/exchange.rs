@@ -9,8 +9,14 @@ mod budget;
 mod bulk;
 pub mod codec;
 #[cfg(test)]
+#[allow(clippy::cast_precision_loss, reason = "a measurement")]
+mod crowd;
+#[cfg(test)]
 mod hostile;
 pub mod landing;
+#[cfg(test)]
+#[allow(clippy::cast_precision_loss, reason = "a measurement")]
+mod limited;
 mod outbound;
 pub mod reputation;
 pub mod scheduler;

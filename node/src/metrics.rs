@@ -44,6 +44,7 @@ pub(crate) struct SwarmMetrics {
     pub(crate) request_failures: Family<Way, Counter>,
     pub(crate) exchange_bytes: Family<Way, Counter>,
     pub(crate) busy: Counter,
+    pub(crate) held: Gauge,
     pub(crate) unwritten: Counter,
 }
 
@@ -92,6 +93,11 @@ impl SwarmMetrics {
             "busy",
             "Requests answered Busy by a full queue",
             self.busy.clone(),
+        );
+        to.register(
+            "held_bytes",
+            "Bytes of blocks read for askers and not yet written to them",
+            self.held.clone(),
         );
         to.register(
             "unwritten",

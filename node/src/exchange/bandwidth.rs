@@ -192,6 +192,11 @@ impl Throttle {
         }
     }
 
+    /// Waits until what went beyond the limit has been paid off.
+    pub async fn ready(&self) {
+        self.take(0).await;
+    }
+
     /// Waits until so many bytes may go. Dropping the future does not give them back.
     pub async fn take(&self, bytes: u64) {
         if !self.way.limited.load(Ordering::Relaxed) {

@@ -63,6 +63,24 @@ impl Asker {
         &self.reputation
     }
 
+    /// Asks `peer` a question that has one answer. How large that is is known when it is here: it counts
+    /// against the limits then, and nothing more is asked before they have room again. So no more comes
+    /// unpaid than what is under way, a few answers; the rate over seconds holds.
+    ///
+    /// # Errors
+    /// As [`Network::request`].
+    pub(super) async fn request(
+        &self,
+        peer: PeerId,
+        request: Request,
+    ) -> Result<Response, RequestError> {
+        let throttle = self.bandwidth.download(peer);
+        throttle.ready().await;
+        let response = self.network.request(peer, request).await?;
+        throttle.take(response.payload_size() as u64).await;
+        Ok(response)
+    }
+
     /// Asks `peer` for leaves. Must be called within a tokio runtime.
     pub(super) fn get(&self, peer: PeerId, request: Request) -> Parts {
         let (to_parts, parts) = mpsc::channel(request.leaves() + 1);

@@ -51,8 +51,8 @@ impl Outbound for Asker {
         peer: PeerId,
         request: Request,
     ) -> BoxFuture<'static, Result<Response, RequestError>> {
-        let network = self.network().clone();
-        Box::pin(async move { network.request(peer, request).await })
+        let asker = self.clone();
+        Box::pin(async move { Self::request(&asker, peer, request).await })
     }
 
     fn get(&self, peer: PeerId, request: Request) -> Parts {

@@ -63,10 +63,23 @@ pub(super) async fn node(transport: TransportKind, listen: &str) -> Node {
     }
 }
 
+impl Node {
+    /// The child of this number of a node that is here.
+    pub(super) fn block(&self, node: Cid, child: usize) -> Cid {
+        self.repo.blocks().links(&node).unwrap().unwrap()[child].cid
+    }
+}
+
 /// Bytes that no two blocks share.
-struct Noise {
+pub(super) struct Noise {
     left: u64,
     state: u64,
+}
+
+impl Noise {
+    pub(super) const fn new(size: u64, state: u64) -> Self {
+        Self { left: size, state }
+    }
 }
 
 impl std::io::Read for Noise {
@@ -88,11 +101,7 @@ impl std::io::Read for Noise {
 
 /// A file of `size` bytes in the node's repo.
 pub(super) fn add(node: &Node, size: u64) -> Cid {
-    let content = Noise {
-        left: size,
-        state: 1,
-    };
-    let entry = Entry::file("file", content);
+    let entry = Entry::file("file", Noise::new(size, 1));
     let blocks: &dyn Blockstore = &**node.repo.blocks();
     let steps = std::iter::once(Ok(entry));
     let added = import(Some(blocks), &ImportOptions::default(), steps, &|_| ()).unwrap();

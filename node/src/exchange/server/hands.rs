@@ -411,6 +411,8 @@ impl Hands {
                 }
             }
         }
+        let held = i64::try_from(self.queues.held()).unwrap_or(i64::MAX);
+        self.serving.metrics.swarm().held.set(held);
     }
 
     /// The rest of a request is not read.

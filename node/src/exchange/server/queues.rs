@@ -241,7 +241,6 @@ impl<P: Copy + Ord> Queues<P> {
     }
 
     /// Bytes read, or being read, and not yet written.
-    #[cfg(test)]
     pub(in crate::exchange) const fn held(&self) -> u64 {
         self.held
     }
@@ -373,7 +372,7 @@ impl<P: Copy + Ord> Queues<P> {
             self.end(now, ticket);
             if next < total {
                 actions.push(if crumb && !over {
-                    let retry = self.slots.next_round(now);
+                    let retry = self.slots.again(now);
                     Action::Busy {
                         asker,
                         ticket,
@@ -568,7 +567,7 @@ impl<P: Copy + Ord> Queues<P> {
         let Some(one) = self.askers.get(&asker) else {
             return;
         };
-        let retry = self.slots.next_round(now);
+        let retry = self.slots.again(now);
         for ticket in one.tickets() {
             if self.reading.contains_key(&ticket) {
                 // Its asker gets what is being read, and then the word.
