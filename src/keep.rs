@@ -17,6 +17,7 @@ use std::sync::Arc;
 
 use crate::blockstore::{Change, RocksStore, StoreError, schema};
 use crate::cid::{self, Cid, Codec};
+pub use crate::segment::Hold;
 
 /// First byte of a recursive pin's key.
 pub(crate) const RECURSIVE: u8 = b'p';
@@ -26,18 +27,6 @@ pub(crate) const DIRECT: u8 = b'd';
 pub(crate) const EXPIRY: u8 = b'e';
 const HOLD: u8 = b'h';
 const PATH: u8 = b'k';
-
-/// A part of a DAG that is kept: consecutive children of one node with all below them, and the path to
-/// the root, so that they can be found and verified from there.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Hold {
-    /// The nodes from the root down to the one whose children are held; at least that one.
-    pub path: Vec<Cid>,
-    /// The first held child.
-    pub first: u64,
-    /// How many are held.
-    pub count: u64,
-}
 
 /// Which kinds of keeping there are, beside recursive pins: what is not there need not be asked for.
 #[derive(Clone, Copy, Debug, Default)]

@@ -27,6 +27,7 @@ pub mod records;
 pub mod repo;
 #[cfg(feature = "rocksdb")]
 pub mod scrub;
+pub mod segment;
 pub mod unixfs;
 pub mod wire;
 
