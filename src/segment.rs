@@ -150,7 +150,11 @@ impl Segments {
             return Ok(vec![group.alone(cid, size)]);
         }
         let is_directory = links.iter().any(|link| !link.name.as_bytes().is_empty());
-        let apart = if is_directory { SEGMENT_MIN } else { SEGMENT_MAX };
+        let apart = if is_directory {
+            SEGMENT_MIN
+        } else {
+            SEGMENT_MAX
+        };
         let mut segments = Vec::new();
         for link in links {
             let is_node = Codec::of(&link.cid)? == Codec::DagPb;
@@ -188,7 +192,11 @@ impl Segments {
 
 /// Whether a directory is cut behind this child.
 fn is_cut(child: &Cid) -> bool {
-    child.hash().digest().last().is_some_and(|byte| byte % 16 == 0)
+    child
+        .hash()
+        .digest()
+        .last()
+        .is_some_and(|byte| byte % 16 == 0)
 }
 
 /// The children that are being put together.

@@ -18,6 +18,7 @@ pub mod network;
 pub mod node;
 pub mod owners;
 mod peers;
+pub mod replication;
 mod requests;
 mod scrub;
 pub mod service;

@@ -1,0 +1,7 @@
+//! Replication: the wanted copies of everything, by itself (docs/replication.md).
+//!
+//! No coordinator and no log: every member computes the same answer from what it has heard, and acts only
+//! when it is its turn. What decides is sans-IO: clock and randomness are arguments.
+
+pub mod placement;
+pub mod policy;
