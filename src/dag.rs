@@ -9,7 +9,7 @@ pub mod walk;
 
 pub use diff::Diff;
 pub use fetch::fetch;
-pub(crate) use fetch::fetch_one;
+pub(crate) use fetch::{fetch_first, fetch_one};
 pub use source::{BlockSource, SourceError};
 pub use walk::Walk;
 

@@ -9,33 +9,80 @@ use crate::cid::{self, Cid};
 /// The blocks, in the order of `cids`. Asks `source` once, for each block once, and for none that
 /// its CID carries; checks that it gave what it was asked for.
 pub fn fetch(source: &dyn BlockSource, cids: &[Cid]) -> Result<Vec<Block>, SourceError> {
-    let mut asked = Vec::with_capacity(cids.len());
-    let mut found = HashMap::with_capacity(cids.len());
-    for cid in cids {
-        cid::check(cid).map_err(DagError::from)?;
-        if found.contains_key(cid) {
-            continue;
-        }
-        let inline = Block::inline(cid);
-        if inline.is_none() {
-            asked.push(*cid);
-        }
-        found.insert(*cid, inline);
+    let mut wanted = Wanted::new(cids)?;
+    if !wanted.asked.is_empty() {
+        wanted.came(source.blocks(&wanted.asked)?)?;
     }
-    if !asked.is_empty() {
-        for block in source.blocks(&asked)? {
+    let blocks = cids.iter().map(|cid| wanted.block(cid));
+    blocks
+        .zip(cids)
+        .map(|(block, cid)| block.ok_or_else(|| missing(cid)))
+        .collect()
+}
+
+/// The first of the blocks, and as many of those right behind it as are there by then
+/// ([`BlockSource::first_blocks`]); else like [`fetch`].
+pub(crate) fn fetch_first(
+    source: &dyn BlockSource,
+    cids: &[Cid],
+) -> Result<Vec<Block>, SourceError> {
+    let mut wanted = Wanted::new(cids)?;
+    let first_is_asked = cids.first().is_some_and(|cid| wanted.block(cid).is_none());
+    if first_is_asked {
+        wanted.came(source.first_blocks(&wanted.asked)?)?;
+    }
+    let blocks: Vec<Block> = cids.iter().map_while(|cid| wanted.block(cid)).collect();
+    match cids.first() {
+        Some(first) if blocks.is_empty() => Err(missing(first)),
+        _ => Ok(blocks),
+    }
+}
+
+/// What is asked of a source, and what it gave.
+struct Wanted {
+    /// Each once; none that its CID carries.
+    asked: Vec<Cid>,
+    found: HashMap<Cid, Option<Block>>,
+}
+
+impl Wanted {
+    fn new(cids: &[Cid]) -> Result<Self, DagError> {
+        let mut asked = Vec::with_capacity(cids.len());
+        let mut found = HashMap::with_capacity(cids.len());
+        for cid in cids {
+            cid::check(cid)?;
+            if found.contains_key(cid) {
+                continue;
+            }
+            let inline = Block::inline(cid);
+            if inline.is_none() {
+                asked.push(*cid);
+            }
+            found.insert(*cid, inline);
+        }
+        Ok(Self { asked, found })
+    }
+
+    /// Takes what the source gave. Refuses what it was not asked for.
+    fn came(&mut self, blocks: Vec<Block>) -> Result<(), DagError> {
+        for block in blocks {
             let cid = *block.cid();
-            let place = found.get_mut(&cid).filter(|place| place.is_none());
+            let place = self.found.get_mut(&cid).filter(|place| place.is_none());
             *place.ok_or(DagError::Unwanted { cid })? = Some(block);
         }
+        Ok(())
     }
-    let missing = |cid: &Cid| SourceError::NotFound {
+
+    fn block(&self, cid: &Cid) -> Option<Block> {
+        self.found.get(cid).cloned().flatten()
+    }
+}
+
+fn missing(cid: &Cid) -> SourceError {
+    SourceError::NotFound {
         cid: *cid,
         tried: String::new(),
-    };
-    cids.iter()
-        .map(|cid| found[cid].clone().ok_or_else(|| missing(cid)))
-        .collect()
+    }
 }
 
 /// One block, like [`fetch`].

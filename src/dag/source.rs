@@ -12,6 +12,13 @@ pub trait BlockSource {
     /// that they are fetched and verified together; all or an error.
     fn blocks(&self, cids: &[Cid]) -> Result<Vec<Block>, SourceError>;
 
+    /// The first of the blocks, and as many of those right behind it as are there by then: at least one, where
+    /// one is named. For a reader who goes on with what he has; that he comes to the others next is a reason
+    /// to fetch them too. A source that has everything at hand gives all.
+    fn first_blocks(&self, cids: &[Cid]) -> Result<Vec<Block>, SourceError> {
+        self.blocks(cids)
+    }
+
     /// One block.
     fn block(&self, cid: &Cid) -> Result<Block, SourceError> {
         Ok(self

@@ -16,7 +16,7 @@ pub use stat::{Stat, stat};
 
 use crate::block::{Block, MAX_BLOCK_SIZE};
 use crate::cid::{Cid, Codec};
-use crate::dag::{BlockSource, DagError, SourceError, fetch, fetch_one};
+use crate::dag::{BlockSource, DagError, SourceError, fetch_first, fetch_one};
 
 /// Levels of nodes in a file. With two children each, this many hold more bytes than 64 bits count.
 pub const MAX_DEPTH: usize = 64;
@@ -206,7 +206,8 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    /// Asks for the next node, and with it for the leaves after it. A node too large to be a leaf
+    /// Asks for the next node, and with it for the leaves after it, of which those come that are there
+    /// when the next one is: who reads does not wait for a whole window. A node too large to be a leaf
     /// ends the window: what is below it comes before what is after it.
     fn fetch(&mut self) -> Result<(), SourceError> {
         let mut wanted = Vec::with_capacity(WINDOW_BLOCKS);
@@ -227,7 +228,7 @@ impl<'a> Reader<'a> {
             }
         }
         let cids: Vec<Cid> = wanted.iter().map(|(_, cid)| *cid).collect();
-        for ((at, _), block) in wanted.into_iter().zip(fetch(self.source, &cids)?) {
+        for ((at, _), block) in wanted.into_iter().zip(fetch_first(self.source, &cids)?) {
             self.ready.blocks += 1;
             self.ready.bytes += block.data().len() as u64;
             self.pending[at].what = What::Block(block);

@@ -239,6 +239,21 @@ impl<'a> Source<'a> {
 
 impl BlockSource for Source<'_> {
     fn blocks(&self, cids: &[Cid]) -> Result<Vec<Block>, SourceError> {
+        self.ask(cids, SessionSource::blocks)
+    }
+
+    fn first_blocks(&self, cids: &[Cid]) -> Result<Vec<Block>, SourceError> {
+        self.ask(cids, SessionSource::first_blocks)
+    }
+}
+
+impl Source<'_> {
+    /// From this machine's disk, while all is there that is asked for; else as `fetch` gets it from others.
+    fn ask(
+        &self,
+        cids: &[Cid],
+        fetch: impl FnOnce(&SessionSource, &[Cid]) -> Result<Vec<Block>, SourceError>,
+    ) -> Result<Vec<Block>, SourceError> {
         if self.speaker.is_gone() {
             return Err(SourceError::Cancelled);
         }
@@ -252,7 +267,7 @@ impl BlockSource for Source<'_> {
                 other => return other,
             }
         }
-        self.others()?.blocks(cids).map_err(|error| match error {
+        fetch(&*self.others()?, cids).map_err(|error| match error {
             SourceError::NotFound { .. } | SourceError::Stalled { .. } => {
                 let rotten = self
                     .rotten
@@ -264,9 +279,7 @@ impl BlockSource for Source<'_> {
             other => other,
         })
     }
-}
 
-impl Source<'_> {
     /// The same error, with the files in which the block was.
     fn naming_files(&self, error: SourceError) -> SourceError {
         let SourceError::NotFound { cid, tried } = error else {

@@ -170,7 +170,20 @@ impl Shared {
         blocks
     }
 
-    /// Says that a reader waits for `cids`, which must be followed by [`Shared::wait`].
+    /// The first of the blocks of `cids` that came lately, up to the first that is not among them.
+    pub(super) fn take_first(&self, cids: &[Cid]) -> Vec<Block> {
+        let there = {
+            let cache = &self.lock().cache;
+            let there = |cid: &&Cid| cache.blocks.contains_key(cid);
+            cids.iter().take_while(there).count()
+        };
+        // Another reader may have taken one meanwhile.
+        let blocks = self.take(&cids[..there]);
+        blocks.into_iter().map_while(|block| block).collect()
+    }
+
+    /// Says that a reader waits for `cids`, which must be followed by [`Shared::wait`] or
+    /// [`Shared::wait_for_first`].
     pub(super) fn expect(&self, cids: &[Cid]) {
         let mut state = self.lock();
         for cid in cids {
@@ -228,6 +241,37 @@ impl Shared {
             waiting.readers -= 1;
             if waiting.readers == 0 {
                 state.waiting.remove(cid);
+            }
+        }
+        blocks
+    }
+
+    /// The blocks of `cids`, which are all expected, up to the first that is not there; waits until there
+    /// is one, or the session is over. What has come of the others is kept at hand.
+    pub(super) fn wait_for_first(&self, cids: &[Cid]) -> Vec<Block> {
+        let Some(first) = cids.first() else {
+            return Vec::new();
+        };
+        let absent = |state: &mut State| {
+            let waiting = state.waiting.get(first);
+            state.end.is_none() && waiting.is_some_and(|waiting| waiting.block.is_none())
+        };
+        let waited = self.arrived.wait_while(self.lock(), absent);
+        let mut guard = waited.unwrap_or_else(PoisonError::into_inner);
+        let (state, now) = (&mut *guard, Instant::now());
+        state.last_taken = Some(now);
+        let (mut blocks, mut gap) = (Vec::new(), false);
+        for cid in cids {
+            let waiting = state.waiting.get_mut(cid).expect("expected before");
+            let block = waiting.block.clone();
+            waiting.readers -= 1;
+            if waiting.readers == 0 {
+                state.waiting.remove(cid);
+            }
+            gap |= block.is_none();
+            match block {
+                Some(block) if gap => state.cache.insert(now, &block),
+                block => blocks.extend(block),
             }
         }
         blocks

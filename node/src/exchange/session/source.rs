@@ -89,23 +89,22 @@ impl SessionSource {
         fill(cids, &mut blocks, |missing| Ok(self.await_all(missing)))?;
         // The session may have finished meanwhile: then all is on disk.
         fill(cids, &mut blocks, |missing| self.local(missing))?;
-        let missing = |cid: &Cid| match self.shared.result() {
-            Ok(()) => SourceError::NotFound {
-                cid: *cid,
-                tried: String::new(),
-            },
-            Err(error) => error,
-        };
         cids.iter()
             .zip(blocks)
-            .map(|(cid, block)| block.ok_or_else(|| missing(cid)))
+            .map(|(cid, block)| block.ok_or_else(|| self.missing(cid)))
             .collect()
     }
 
     fn await_all(&self, cids: &[Cid]) -> Vec<Option<Block>> {
         self.shared.expect(cids);
-        // What was stored between the first look and `expect` has passed us by: look again, before
-        // others are asked for it.
+        self.look_again(cids);
+        self.shared.tell_driver();
+        self.shared.wait(cids)
+    }
+
+    /// What was stored between the first look and [`Shared::expect`] has passed us by: looks again,
+    /// before others are asked for it.
+    fn look_again(&self, cids: &[Cid]) {
         match self.store.sizes(cids) {
             Ok(sizes) if sizes.iter().any(Option::is_some) => {
                 let here = cids.iter().zip(&sizes).filter(|(_, size)| size.is_some());
@@ -117,8 +116,24 @@ impl SessionSource {
             // An error of the store ends the session, and with it the wait.
             Ok(_) | Err(_) => {}
         }
-        self.shared.tell_driver();
-        self.shared.wait(cids)
+    }
+
+    /// What is on this machine's disk of the first of `cids`, up to the first that is not.
+    fn first_local(&self, cids: &[Cid]) -> Result<Vec<Block>, SourceError> {
+        let sizes = self.store.sizes(cids)?;
+        let here = sizes.iter().take_while(|size| size.is_some()).count();
+        let blocks = self.local(&cids[..here])?;
+        Ok(blocks.into_iter().map_while(|block| block).collect())
+    }
+
+    fn missing(&self, cid: &Cid) -> SourceError {
+        match self.shared.result() {
+            Ok(()) => SourceError::NotFound {
+                cid: *cid,
+                tried: String::new(),
+            },
+            Err(error) => error,
+        }
     }
 }
 
@@ -129,6 +144,29 @@ impl BlockSource for SessionSource {
             blocks.extend(self.some(some)?);
         }
         Ok(blocks)
+    }
+
+    fn first_blocks(&self, cids: &[Cid]) -> Result<Vec<Block>, SourceError> {
+        let cids = &cids[..cids.len().min(AT_ONCE)];
+        let mut blocks = self.shared.take_first(cids);
+        if blocks.is_empty() {
+            blocks = self.first_local(cids)?;
+        }
+        if blocks.is_empty() {
+            // All of them are wanted, the first one first.
+            self.shared.expect(cids);
+            self.look_again(cids);
+            self.shared.tell_driver();
+            blocks = self.shared.wait_for_first(cids);
+        }
+        if blocks.is_empty() {
+            // The session may have finished meanwhile: then all is on disk.
+            blocks = self.first_local(cids)?;
+        }
+        match cids.first() {
+            Some(first) if blocks.is_empty() => Err(self.missing(first)),
+            _ => Ok(blocks),
+        }
     }
 }
 
