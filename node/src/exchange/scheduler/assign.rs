@@ -166,9 +166,14 @@ impl<P: PeerName> Scheduler<P> {
             .filter(|request| !request.overdue)
             .count();
         let mut free = self.by_merit(now);
+        let waits = self.task.mode == Mode::OnDemand;
         free.retain(|name| {
             let peer = &self.peers.all[name];
-            peer.open.is_empty() && lacks >> peer.slot & 1 == 0
+            // While a reader waits for what it gave to be verified, the same once more would only be in
+            // the way.
+            let asked =
+                |request: &Request<P>| request.peer == *name && (waits || !request.received);
+            !self.requests.values().any(asked) && lacks >> peer.slot & 1 == 0
         });
         for name in free.into_iter().take(FIRST_ASKED.saturating_sub(asked)) {
             self.send_manifest(now, name, vec![root], actions);

@@ -205,6 +205,31 @@ fn on_demand_fetches_what_a_reader_asks_for_and_no_more() {
 }
 
 #[test]
+fn who_gave_the_root_is_not_asked_for_it_again_while_it_is_verified() {
+    let dag = file(100, 1000);
+    let root = dag.root.unwrap();
+    let mut scheduler = Scheduler::new(task(&dag, Mode::OnDemand));
+    step(&mut scheduler, appeared(7));
+    step(&mut scheduler, Event::Wants(vec![root]));
+    let asked = step(&mut scheduler, Event::Absent(root));
+    let [Action::Manifest { request, .. }, ..] = asked[..] else {
+        panic!("{asked:?}")
+    };
+    let came = Event::Received {
+        request,
+        bytes: 1000,
+        over: true,
+    };
+    assert_eq!(step(&mut scheduler, came), []);
+    // Another may be asked meanwhile: what came may be a lie.
+    let asked = step(&mut scheduler, appeared(8));
+    assert!(
+        matches!(asked[..], [Action::Manifest { peer: 8, .. }]),
+        "{asked:?}"
+    );
+}
+
+#[test]
 fn what_a_reader_waits_for_comes_first() {
     let dag = file(200, 1 << 20);
     let root = dag.root.unwrap();
