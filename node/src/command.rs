@@ -20,6 +20,8 @@ pub(crate) enum Command {
     Respond {
         channel: ReplyChannel,
         response: wire::Response,
+        /// Dropped when it has been written, or cannot be.
+        sent: oneshot::Sender<()>,
     },
     OpenBulk {
         peer: PeerId,

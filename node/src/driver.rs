@@ -87,8 +87,12 @@ impl Driver {
                 let addresses = self.peers.addresses(&peer);
                 self.requests.ask(swarm, peer, request, addresses, reply);
             }
-            Command::Respond { channel, response } => {
-                self.requests.answer(swarm, channel, response);
+            Command::Respond {
+                channel,
+                response,
+                sent,
+            } => {
+                self.requests.answer(swarm, channel, response, Some(sent));
             }
             Command::OpenBulk { peer, reply } => swarm.behaviour_mut().bulk.open(peer, reply),
             Command::Providers { root, found } => self.discovery.find(swarm, &root, found),

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use libp2p::identity::Keypair;
-use libp2p::request_response::ResponseChannel;
+use libp2p::request_response::{InboundRequestId, ResponseChannel};
 use libp2p::{Multiaddr, PeerId, Stream};
 use store::repo::Repo;
 use store::{Cid, wire};
@@ -95,13 +95,16 @@ pub fn inlets(requests: usize, streams: usize) -> (Inlets, Arrivals) {
 
 /// Where the answer to an [`Inbound`] goes.
 #[derive(Debug)]
-pub struct ReplyChannel(pub(crate) ResponseChannel<wire::Response>);
+pub struct ReplyChannel {
+    pub(crate) channel: ResponseChannel<wire::Response>,
+    pub(crate) id: InboundRequestId,
+}
 
 impl ReplyChannel {
     /// Whether the peer still waits.
     #[must_use]
     pub fn is_open(&self) -> bool {
-        self.0.is_open()
+        self.channel.is_open()
     }
 }
 
@@ -225,11 +228,13 @@ impl Network {
         &self.metrics
     }
 
-    /// Answers a request of another peer. Who is gone gets nothing, and that is no error.
+    /// Answers a request of another peer, and returns when the answer has been written to its connection. Who
+    /// is gone gets nothing, and that is no error.
     pub async fn respond(&self, reply: ReplyChannel, response: wire::Response) {
-        self.tell(Command::Respond {
+        self.ask(|sent| Command::Respond {
             channel: reply,
             response,
+            sent,
         })
         .await;
     }

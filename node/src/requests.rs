@@ -5,7 +5,9 @@
 
 use std::collections::HashMap;
 
-use libp2p::request_response::{Event, Message, OutboundFailure, OutboundRequestId};
+use libp2p::request_response::{
+    Event, InboundRequestId, Message, OutboundFailure, OutboundRequestId,
+};
 use libp2p::swarm::Swarm;
 use libp2p::{Multiaddr, PeerId};
 use store::wire::{Request, Response};
@@ -27,6 +29,8 @@ const BUSY_RETRY_MS: u32 = 500;
 /// The service.
 pub(crate) struct Requests {
     pending: HashMap<OutboundRequestId, Pending>,
+    /// Who waits until an answer is on its way: no more than there may be streams.
+    sending: HashMap<InboundRequestId, oneshot::Sender<()>>,
     inbound: mpsc::Sender<Inbound>,
     metrics: Metrics,
 }
@@ -44,6 +48,7 @@ impl Requests {
     pub(crate) fn new(inbound: mpsc::Sender<Inbound>, metrics: Metrics) -> Self {
         Self {
             pending: HashMap::new(),
+            sending: HashMap::new(),
             inbound,
             metrics,
         }
@@ -69,21 +74,25 @@ impl Requests {
         self.pending.insert(id, Pending { reply, again });
     }
 
-    /// Answers a peer, if it still waits.
+    /// Answers a peer, if it still waits. `sent` is dropped when the answer has left us, or never will.
     pub(crate) fn answer(
         &mut self,
         swarm: &mut Swarm<Behaviour>,
         channel: ReplyChannel,
         response: Response,
+        sent: Option<oneshot::Sender<()>>,
     ) {
         let bytes = response.payload_size() as u64;
         // Given back when the peer is gone.
         if swarm
             .behaviour_mut()
             .exchange
-            .send_response(channel.0, response)
+            .send_response(channel.channel, response)
             .is_ok()
         {
+            if let Some(sent) = sent {
+                self.sending.insert(channel.id, sent);
+            }
             self.metrics
                 .swarm()
                 .exchange_bytes
@@ -101,7 +110,9 @@ impl Requests {
         match event {
             Event::Message { peer, message, .. } => match message {
                 Message::Request {
-                    request, channel, ..
+                    request,
+                    channel,
+                    request_id: id,
                 } => {
                     self.metrics.swarm().requests.get_or_create(&IN).inc();
                     self.pass_on(
@@ -109,7 +120,7 @@ impl Requests {
                         Inbound {
                             peer,
                             request,
-                            reply: ReplyChannel(channel),
+                            reply: ReplyChannel { channel, id },
                         },
                     );
                 }
@@ -134,7 +145,13 @@ impl Requests {
             } => {
                 self.on_failure(swarm, peers, peer, request_id, &error);
             }
-            Event::InboundFailure { peer, error, .. } => {
+            Event::InboundFailure {
+                peer,
+                request_id,
+                error,
+                ..
+            } => {
+                self.sending.remove(&request_id);
                 tracing::debug!(%peer, %error, "an answer did not reach its asker");
                 self.metrics
                     .swarm()
@@ -142,7 +159,7 @@ impl Requests {
                     .get_or_create(&IN)
                     .inc();
             }
-            Event::ResponseSent { .. } => {}
+            Event::ResponseSent { request_id, .. } => drop(self.sending.remove(&request_id)),
         }
     }
 
@@ -159,6 +176,7 @@ impl Requests {
             Response::Busy {
                 retry_ms: BUSY_RETRY_MS,
             },
+            None,
         );
     }
 
