@@ -9,6 +9,7 @@ pub(super) mod answer;
 mod hands;
 mod have;
 mod hot;
+mod manifest;
 mod nodes;
 mod piece;
 pub(in crate::exchange) mod queues;

@@ -12,8 +12,7 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::Surroundings;
-use super::have::Pages;
-use super::piece::Shelf;
+use super::answer::Answers;
 use super::queues::{Action, Bounds, Event, Order, Queues, Ticket};
 use super::seekers::{self, Seekers};
 use super::stream::{self, Outlet, StreamId};
@@ -27,6 +26,11 @@ const NOTES: usize = 1024;
 const STREAMS_PER_PEER: usize = 2;
 /// What a request takes in memory besides its extents, about.
 const REQUEST_SIZE: usize = 512;
+/// A stream for one question and one answer costs both ends about as much as 64 KiB on a stream that is
+/// there: some 100 µs.
+const ANSWER: usize = 64 << 10;
+/// A node is some tens of index lookups, or, in a Have, up to a thousand.
+const NAMED: usize = 16 << 10;
 /// How often it is looked at who gave us what.
 const GIVEN: Duration = Duration::from_secs(5);
 
@@ -71,8 +75,7 @@ pub(super) struct Hands {
     surroundings: Arc<dyn Surroundings>,
     store: Arc<dyn Blockstore>,
     serving: Serving,
-    pieces: Arc<Shelf>,
-    pages: Arc<Pages>,
+    answers: Arc<Answers>,
     seekers: Seekers,
     queues: Queues<PeerId>,
     began: Instant,
@@ -96,12 +99,10 @@ impl Hands {
             ..Bounds::default()
         };
         let (notes, heard) = mpsc::channel(NOTES);
-        let inner = Arc::default();
         Self {
             surroundings,
             store,
-            pieces: Arc::new(Shelf::new(serving.hot, Arc::clone(&inner))),
-            pages: Arc::new(Pages::new(inner)),
+            answers: Arc::new(Answers::new(serving.hot)),
             seekers: Seekers::default(),
             queues: Queues::new(bounds, rand::random()),
             serving,
@@ -186,7 +187,7 @@ impl Hands {
         if !matches!(request, Request::Peers { .. }) {
             self.seekers.note(*request.root(), peer, Instant::now());
         }
-        let (urgency, extents) = match &request {
+        let (urgency, named) = match &request {
             Request::Get {
                 urgency, extents, ..
             } => (*urgency, extents.len()),
@@ -199,8 +200,8 @@ impl Hands {
             urgency,
             leaves: u32::try_from(request.leaves()).unwrap_or(u32::MAX).max(1),
             bytes: request.max_bytes().max(1) as u64,
-            weight: weight(extents),
-            whole: true,
+            weight: weight(named),
+            whole: Some(cost(named)),
         };
         let reply = Some(reply);
         let work = Work::Whole { request, reply };
@@ -236,6 +237,7 @@ impl Hands {
     }
 
     fn on_ask(&mut self, stream: StreamId, ask: Ask) {
+        let ticket = self.ticket();
         let Some(outlet) = self.streams.get_mut(&stream) else {
             return;
         };
@@ -258,8 +260,6 @@ impl Hands {
                 else {
                     return;
                 };
-                self.next_ticket += 1;
-                let ticket = Ticket(self.next_ticket);
                 if outlet.tickets.insert(id, ticket).is_some() {
                     tracing::debug!(peer = %asker, id, "the number of a request is used twice");
                     return self.close(stream);
@@ -273,7 +273,7 @@ impl Hands {
                     leaves,
                     bytes,
                     weight: weight(extents.len()),
-                    whole: false,
+                    whole: None,
                 };
                 let work = Work::Parts {
                     stream,
@@ -427,12 +427,12 @@ impl Hands {
         let notes = self.notes.clone();
         match self.works.get_mut(&ticket) {
             Some((_, Work::Parts { extents, .. })) => {
-                let (pieces, store) = (Arc::clone(&self.pieces), Arc::clone(&self.store));
+                let (answers, store) = (Arc::clone(&self.answers), Arc::clone(&self.store));
                 let extents = Arc::clone(extents);
                 tokio::spawn(async move {
                     let read = move || {
                         let places = super::piece::places(&extents, from, count);
-                        pieces.read(&*store, asker, &places, max_bytes)
+                        answers.pieces.read(&*store, asker, &places, max_bytes)
                     };
                     let result = tokio::task::spawn_blocking(read).await;
                     let result = result.unwrap_or_else(|error| Err(failed(&error)));
@@ -445,7 +445,7 @@ impl Hands {
                 let whole = Whole {
                     surroundings: Arc::clone(&self.surroundings),
                     store: Arc::clone(&self.store),
-                    pages: Arc::clone(&self.pages),
+                    answers: Arc::clone(&self.answers),
                     throttle: self.serving.bandwidth.upload(asker),
                     seekers: self.seekers.of(request.root(), &asker, Instant::now()),
                 };
@@ -480,7 +480,7 @@ impl Hands {
 struct Whole {
     surroundings: Arc<dyn Surroundings>,
     store: Arc<dyn Blockstore>,
-    pages: Arc<Pages>,
+    answers: Arc<Answers>,
     throttle: crate::exchange::bandwidth::Throttle,
     seekers: Vec<PeerId>,
 }
@@ -491,13 +491,10 @@ impl Whole {
             let known = self.surroundings.addresses_of(self.seekers.clone()).await;
             return Response::Peers(seekers::holders(known));
         }
-        let (store, pages) = (Arc::clone(&self.store), Arc::clone(&self.pages));
-        let make = move || match &request {
-            Request::Have { nodes, .. } => {
-                let now = std::time::Instant::now();
-                pages.answer(&*store, nodes, now).map(Response::Have)
-            }
-            request => super::answer::answer(&*store, request),
+        let (store, answers) = (Arc::clone(&self.store), Arc::clone(&self.answers));
+        let make = move || {
+            let now = std::time::Instant::now();
+            answers.answer(&*store, asker, &request, now)
         };
         let answer = tokio::task::spawn_blocking(make).await;
         answer
@@ -512,6 +509,12 @@ impl Whole {
 fn failed(error: &tokio::task::JoinError) -> StoreError {
     let reason = error.to_string();
     StoreError::Database { reason }
+}
+
+/// What an answer in one message is charged for at least, in bytes: what it takes to take the question in,
+/// to look up each of so many nodes or extents, and to send it on a stream of its own.
+const fn cost(named: usize) -> u64 {
+    (ANSWER + named * NAMED) as u64
 }
 
 /// What a request of so many extents or nodes takes in memory, about.

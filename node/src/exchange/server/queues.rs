@@ -101,8 +101,9 @@ pub(in crate::exchange) struct Order {
     pub(in crate::exchange) bytes: u64,
     /// Bytes that the request takes in memory.
     pub(in crate::exchange) weight: u64,
-    /// Whether it must be read at once, for an answer that is one message.
-    pub(in crate::exchange) whole: bool,
+    /// Set if it must be read at once, for an answer that is one message: how many bytes its asker is
+    /// charged for at least, since it takes work besides.
+    pub(in crate::exchange) whole: Option<u64>,
 }
 
 /// What has happened.
@@ -164,6 +165,8 @@ struct UnderWay<P> {
     /// `None`: it has gone.
     asker: Option<P>,
     charge: u64,
+    /// What it costs its asker's turn at least.
+    least: u64,
 }
 
 /// The queues of all askers. See the module's documentation.
@@ -362,9 +365,11 @@ impl<P: Copy + Ord> Queues<P> {
         let queued = request.advance(leaves.max(1), bytes);
         let (over, crumb) = (request.is_over(), request.is_crumb());
         let (next, total) = (request.next(), request.total());
+        let in_pieces = !request.is_whole();
         self.land(now, ticket, bytes);
         self.unqueue(asker, queued);
-        if let Some(one) = self.askers.get_mut(&asker) {
+        // Inner nodes and pages say nothing of what leaves are like.
+        if in_pieces && let Some(one) = self.askers.get_mut(&asker) {
             one.measured(leaves, bytes);
         }
         self.slots.served(now, asker, bytes);
@@ -398,7 +403,7 @@ impl<P: Copy + Ord> Queues<P> {
         self.held -= read.charge;
         if let Some(one) = read.asker.and_then(|asker| self.askers.get_mut(&asker)) {
             one.pipe.landed(now, read.charge, bytes);
-            one.refund(read.charge, bytes);
+            one.refund(read.charge, bytes.max(read.least));
             self.held += bytes;
             if bytes > 0 {
                 self.meter.begin(now);
@@ -465,7 +470,7 @@ impl<P: Copy + Ord> Queues<P> {
 
     fn begin_reads(&mut self, now: Time, actions: &mut Vec<Action<P>>) {
         while self.reading.len() < self.bounds.reads {
-            let Some(asker) = self.turns.next() else {
+            let Some((asker, goes_on)) = self.turns.next() else {
                 return;
             };
             let Some(one) = self.askers.get_mut(&asker) else {
@@ -479,8 +484,10 @@ impl<P: Copy + Ord> Queues<P> {
             let Some(ticket) = one.front(|ticket| reading.contains_key(ticket)) else {
                 continue;
             };
-            if !one.turn() {
-                // Its debt is more than a turn is worth: the next one's turn.
+            // What it was given since it was enlisted may have cost more than was expected: then its turn
+            // is over, and not to be followed by another of its own.
+            if (goes_on && one.deficit() <= 0) || !one.turn() {
+                // Or its debt is more than a turn is worth. The next one's turn.
                 self.turns.enlist(asker, false, false);
                 continue;
             }
@@ -497,12 +504,14 @@ impl<P: Copy + Ord> Queues<P> {
             one.charge(now, piece.expected);
             self.held += piece.expected;
             let charge = piece.expected;
+            let least = request.least();
             let asker_of = Some(asker);
             self.reading.insert(
                 ticket,
                 UnderWay {
                     asker: asker_of,
                     charge,
+                    least,
                 },
             );
             actions.push(Action::Read {

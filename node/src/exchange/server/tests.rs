@@ -7,7 +7,11 @@ use store::dag::pb;
 use store::unixfs::Name;
 use store::unixfs::data::{Data, Kind};
 
-use super::answer::answer;
+use std::time::{Duration, Instant};
+
+use libp2p::PeerId;
+
+use super::answer::Answers;
 use store::Cid;
 use store::blockstore::Blockstore;
 use store::cid::Codec;
@@ -37,6 +41,13 @@ fn store_of(blocks: &[&Block]) -> MemoryStore {
     store
 }
 
+fn answer(store: &MemoryStore, request: &Request) -> Response {
+    let (answers, now) = (Answers::new(0), Instant::now());
+    answers
+        .answer(store, PeerId::random(), request, now)
+        .unwrap()
+}
+
 fn manifest(store: &MemoryStore, nodes: Vec<Cid>, max_bytes: u32) -> Response {
     answer(
         store,
@@ -46,7 +57,6 @@ fn manifest(store: &MemoryStore, nodes: Vec<Cid>, max_bytes: u32) -> Response {
             max_bytes,
         },
     )
-    .unwrap()
 }
 
 fn get(store: &MemoryStore, node: &Block, places: std::ops::Range<u32>, max: u32) -> Vec<Leaf> {
@@ -61,7 +71,7 @@ fn get(store: &MemoryStore, node: &Block, places: std::ops::Range<u32>, max: u32
         max_bytes: max,
         urgency: store::wire::Urgency::Download,
     };
-    match answer(store, &request).unwrap() {
+    match answer(store, &request) {
         Response::Leaves(leaves) => leaves,
         other => panic!("{other:?}"),
     }
@@ -165,9 +175,135 @@ fn a_small_content_comes_whole_with_its_manifest() {
     assert_eq!(cids, [*root.cid()]);
 }
 
-mod pages {
-    use std::time::{Duration, Instant};
+#[test]
+fn a_node_that_is_asked_for_twice_comes_once() {
+    let (leaf, inner) = (raw(1, 10), node(&[&raw(2, 200 << 10)]));
+    let root = node(&[&leaf, &inner]);
+    let store = store_of(&[&leaf, &inner, &root]);
+    let roots = vec![*root.cid(), *root.cid(), *inner.cid(), *root.cid()];
+    let Response::Manifest { nodes, .. } = manifest(&store, roots, 1 << 20) else {
+        panic!("it is there")
+    };
+    let cids: Vec<&Cid> = nodes.iter().map(|node| &node.cid).collect();
+    assert_eq!(cids, [root.cid(), inner.cid()]);
+}
 
+mod manifests {
+    use super::*;
+    use crate::exchange::server::manifest::Manifests;
+
+    /// The nodes of an answer, and the first bits of its first node.
+    fn told(answer: Response) -> (usize, Vec<bool>) {
+        let Response::Manifest { nodes, .. } = answer else {
+            panic!("it is there")
+        };
+        (
+            nodes.len(),
+            (0..2).map(|i| nodes[0].leaves.get(i)).collect(),
+        )
+    }
+
+    #[test]
+    fn a_page_is_made_once_until_something_goes() {
+        let inner = node(&[&raw(1, 200 << 10)]);
+        let root = node(&[&inner]);
+        let store = store_of(&[&root, &inner]);
+        let (manifests, now) = (Manifests::default(), Instant::now());
+        let ask = |now| {
+            manifests
+                .answer(&store, &[*root.cid()], 1 << 20, now)
+                .unwrap()
+        };
+        assert_eq!(told(ask(now)).0, 2);
+        let kept = manifests.bytes();
+        assert!(kept > root.data().len() + inner.data().len());
+        assert_eq!(told(ask(now + Duration::from_secs(3600))).0, 2);
+        assert_eq!(manifests.bytes(), kept, "it is the same page");
+        store.delete_many(&[*inner.cid()]).unwrap();
+        assert_eq!(told(ask(now)).0, 1, "what is removed is not given");
+    }
+
+    #[test]
+    fn what_comes_is_told_soon() {
+        let (empty, inner) = (node(&[]), node(&[&raw(1, 200 << 10)]));
+        let root = node(&[&inner, &empty]);
+        let store = store_of(&[&root, &inner]);
+        let (manifests, now) = (Manifests::default(), Instant::now());
+        let ask = |now| {
+            told(
+                manifests
+                    .answer(&store, &[*root.cid()], 1 << 20, now)
+                    .unwrap(),
+            )
+        };
+        assert_eq!(ask(now), (2, vec![false, false]));
+        store
+            .put_many(std::slice::from_ref(&empty), Write::Bulk)
+            .unwrap();
+        assert_eq!(ask(now), (2, vec![false, false]), "a page of this moment");
+        assert_eq!(ask(now + Duration::from_secs(1)), (2, vec![false, true]));
+    }
+
+    #[test]
+    fn a_content_that_becomes_small_comes_whole() {
+        let (a, b) = (raw(1, 10), raw(2, 10));
+        let root = node(&[&a, &b]);
+        let store = store_of(&[&root, &a]);
+        let (manifests, now) = (Manifests::default(), Instant::now());
+        let ask = |now| {
+            told(
+                manifests
+                    .answer(&store, &[*root.cid()], 1 << 20, now)
+                    .unwrap(),
+            )
+            .0
+        };
+        assert_eq!(ask(now), 1, "one leaf is not there");
+        store
+            .put_many(std::slice::from_ref(&b), Write::Bulk)
+            .unwrap();
+        assert_eq!(ask(now + Duration::from_secs(1)), 3);
+    }
+
+    #[test]
+    fn they_take_no_more_memory_than_they_may() {
+        // 40 nodes of 400 KiB, each asked for alone, and then leaves by name.
+        let store = MemoryStore::default();
+        let manifests = Manifests::default();
+        let now = Instant::now();
+        let mut most = 0;
+        for i in 0..40_u8 {
+            let data = Some(vec![i; 400 << 10].into());
+            let links = vec![Link {
+                cid: *raw(i, 1).cid(),
+                name: "".into(),
+                tsize: 0,
+            }];
+            let node = pb::Node { links, data };
+            let node = Block::hash(Version::V1, Codec::DagPb, node.encode()).unwrap();
+            store
+                .put_many(std::slice::from_ref(&node), Write::Bulk)
+                .unwrap();
+            manifests
+                .answer(&store, &[*node.cid()], 1 << 20, now)
+                .unwrap();
+            most = most.max(manifests.bytes());
+        }
+        assert!((7 << 20..=8 << 20).contains(&most), "{most}");
+        let leaves: Vec<Block> = (0..4).map(|i| raw(i, 1 << 20)).collect();
+        store.put_many(&leaves, Write::Bulk).unwrap();
+        let names: Vec<Cid> = leaves.iter().map(|leaf| *leaf.cid()).collect();
+        let before = manifests.bytes();
+        manifests.answer(&store, &names, 8 << 20, now).unwrap();
+        assert_eq!(
+            manifests.bytes(),
+            before,
+            "blocks by name push out no pages"
+        );
+    }
+}
+
+mod pages {
     use std::sync::Arc;
 
     use store::wire::{Held, Known, Page};

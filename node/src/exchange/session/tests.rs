@@ -2,9 +2,10 @@
 
 mod hostile;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
 
 use futures::future::BoxFuture;
 use libp2p::PeerId;
@@ -21,7 +22,7 @@ use super::*;
 use crate::exchange::bulk::Parts;
 use crate::exchange::reputation::Reputation;
 use crate::exchange::scheduler::Limits;
-use crate::exchange::server::answer::answer;
+use crate::exchange::server::answer::Answers;
 use crate::network::{ConnectError, NetworkEvent, ProviderRecord, RequestError};
 
 /// What a peer does with a request.
@@ -74,7 +75,9 @@ impl Fake {
     /// What a peer answers; `None` for silence.
     fn answer(&self, peer: PeerId, request: Request) -> Result<Option<Response>, Nobody> {
         let Peer { store, behave } = self.peers.get(&peer).ok_or(Nobody)?;
-        let response = behave(&request, answer(&**store, &request).unwrap());
+        let answers = Answers::new(0);
+        let answer = answers.answer(&**store, self.name, &request, Instant::now());
+        let response = behave(&request, answer.unwrap());
         self.asked.lock().unwrap().push((peer, request));
         Ok(response)
     }
@@ -236,6 +239,52 @@ async fn a_content_comes_whole_and_goes_to_a_reader() {
     assert_eq!(progress.strip, [100; 64], "every part of it");
     let given: u64 = progress.sources.iter().map(|source| source.bytes).sum();
     assert!(given >= progress.bytes_fetched, "{:?}", progress.sources);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reader_gets_the_first_block_while_the_others_do_not_come() {
+    let (root, theirs, all) = content(1, 40, 50_000);
+    let inner = all[40];
+    // Of the leaves, the first three are given, and no others ever.
+    let few: Vec<Cid> = all[..3].to_vec();
+    let given: HashSet<Vec<u8>> = few
+        .iter()
+        .map(|cid| theirs.get(cid).unwrap().unwrap().to_vec())
+        .collect();
+    let fake = Fake::new().with(&theirs, move |_, response| match response {
+        Response::Leaves(leaves) => {
+            let keep = |leaf| match leaf {
+                Leaf::Have(data) if !given.contains(&data.to_vec()) => Leaf::Cut,
+                leaf => leaf,
+            };
+            Some(Response::Leaves(leaves.into_iter().map(keep).collect()))
+        }
+        other => Some(other),
+    });
+    let fake = Arc::new(fake);
+    let ours = Arc::new(MemoryStore::default());
+    let session = start(&fake, ours.clone(), root, Mode::OnDemand);
+    let source = session.source();
+    let wanted = all[..16].to_vec();
+    let read = move || {
+        source.block(&root).unwrap();
+        source.block(&inner).unwrap();
+        let mut got = Vec::new();
+        // All sixteen are asked for each time, less those that came.
+        while got.len() < 3 {
+            let blocks = source.first_blocks(&wanted[got.len()..]).unwrap();
+            assert!(!blocks.is_empty());
+            got.extend(blocks);
+        }
+        assert!(got.iter().map(Block::cid).eq(&wanted[..3]));
+        // What is on this machine's disk comes from there.
+        let again = source.first_blocks(&wanted).unwrap();
+        assert!(again.iter().map(Block::cid).eq(&wanted[..3]));
+        // And what does not come in the end is an error with its reason.
+        source.first_blocks(&wanted[3..]).unwrap_err()
+    };
+    let error = tokio::task::spawn_blocking(read).await.unwrap();
+    assert!(matches!(error, SourceError::Stalled { .. }), "{error}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

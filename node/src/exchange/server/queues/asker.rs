@@ -29,7 +29,8 @@ pub(super) struct Request<P> {
     /// Bytes that may still come.
     bytes: u64,
     weight: u64,
-    whole: bool,
+    /// See [`Order::whole`].
+    whole: Option<u64>,
     /// One piece of it is read, and no more.
     crumb: bool,
 }
@@ -66,7 +67,16 @@ impl<P> Request<P> {
     }
 
     pub(super) fn is_over(&self) -> bool {
-        self.next >= self.end || self.bytes == 0 || (self.whole && self.next > 0)
+        self.next >= self.end || self.bytes == 0 || (self.is_whole() && self.next > 0)
+    }
+
+    pub(super) const fn is_whole(&self) -> bool {
+        self.whole.is_some()
+    }
+
+    /// What a read of it costs at least, in bytes.
+    pub(super) fn least(&self) -> u64 {
+        self.whole.unwrap_or_default()
     }
 
     pub(super) const fn make_crumb(&mut self) {
@@ -169,7 +179,7 @@ impl Asker {
 
     /// What to read of a request: a piece, no more than the pipe has room for.
     pub(super) fn piece<P>(&self, request: &Request<P>, pipe: u64) -> Piece {
-        if request.whole {
+        if request.is_whole() {
             let expected = request.bytes.min(u64::from(request.unread()) * self.leaf);
             return Piece {
                 count: request.unread(),

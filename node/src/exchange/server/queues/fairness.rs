@@ -101,3 +101,23 @@ fn who_floods_is_told_busy_and_gets_no_more_than_the_others() {
     assert!(rig.members.values().take(10).all(|member| member.busy == 0));
     assert!(jain(&shares) >= 0.98, "{shares:?}");
 }
+
+#[test]
+fn a_flood_of_manifests_delays_nobody_and_is_told_busy() {
+    let honest = Member::new((4, MIB), 4, 4000 * MIB);
+    let mut flood = Member::new((1, 12 << 10), 160, 4000 * MIB);
+    // What it takes to answer one; little of it is bytes.
+    flood.whole = Some(64 << 10);
+    let mut rig = Rig::new(
+        Bounds::default(),
+        4000 * MIB,
+        1000 * MIB,
+        vec![honest, flood],
+    );
+    rig.run_until(Duration::from_secs(2));
+    let of_all = rig.members[&0].delivered * 100 / (2 * 1000 * MIB);
+    assert!(of_all >= 45, "half is its due: {of_all} %");
+    assert_eq!(rig.members[&0].busy, 0);
+    let busy = rig.members[&1].busy;
+    assert!(busy >= 32, "all beyond its bound, at once: {busy}");
+}

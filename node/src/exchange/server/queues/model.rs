@@ -104,7 +104,7 @@ impl Model {
                     leaves: *leaves,
                     bytes: u64::MAX,
                     weight: 100,
-                    whole: false,
+                    whole: None,
                 };
                 let asker = *asker;
                 self.step(queues, Event::Asked { asker, order });

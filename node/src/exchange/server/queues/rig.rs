@@ -28,6 +28,9 @@ pub(super) struct Member {
     pub(super) depth: u32,
     /// Bytes per second that its link takes; 0: it reads nothing.
     pub(super) rate: u64,
+    /// Set for one that asks for answers in one message: bytes that the disk reads in the time that one of
+    /// them takes.
+    pub(super) whole: Option<u64>,
     pub(super) delivered: u64,
     pub(super) busy: u32,
     pub(super) closed: bool,
@@ -43,6 +46,7 @@ impl Member {
             request,
             depth,
             rate,
+            whole: None,
             delivered: 0,
             busy: 0,
             closed: false,
@@ -156,7 +160,7 @@ impl Rig {
         if member.closed {
             return;
         }
-        let (leaves, size) = member.request;
+        let ((leaves, size), whole) = (member.request, member.whole);
         for _ in member.under_way..member.depth {
             self.members.get_mut(&id).unwrap().under_way += 1;
             self.next_ticket += 1;
@@ -168,7 +172,7 @@ impl Rig {
                 leaves,
                 bytes: u64::from(leaves) * size,
                 weight: 200,
-                whole: false,
+                whole,
             };
             self.step(Event::Asked { asker: id, order });
         }
@@ -181,6 +185,7 @@ impl Rig {
     fn act(&mut self, action: Action<u32>) {
         match action {
             Action::Read {
+                asker,
                 ticket,
                 count,
                 max_bytes,
@@ -189,7 +194,8 @@ impl Rig {
                 let (_, _, size) = self.tickets[&ticket];
                 let leaves = u32::try_from(max_bytes / size).unwrap().clamp(1, count);
                 let bytes = u64::from(leaves) * size;
-                self.disk_free = self.disk_free.max(self.now) + time_of(bytes, self.disk);
+                let work = bytes.max(self.members[&asker].whole.unwrap_or_default());
+                self.disk_free = self.disk_free.max(self.now) + time_of(work, self.disk);
                 self.reads.insert(ticket, (leaves, bytes));
                 assert!(self.reads.len() <= 4, "reads under way are bounded");
                 let done = self.disk_free + Duration::from_micros(200);

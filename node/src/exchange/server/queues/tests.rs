@@ -14,7 +14,7 @@ fn order(ticket: u64, leaves: u32) -> Order {
         leaves,
         bytes: u64::MAX,
         weight: 100,
-        whole: false,
+        whole: None,
     }
 }
 
@@ -230,7 +230,7 @@ fn who_goes_leaves_nothing_even_while_something_is_read() {
 fn an_answer_in_one_message_is_read_at_once() {
     let mut queues = Queues::new(Bounds::default(), 0);
     let whole = Order {
-        whole: true,
+        whole: Some(0),
         bytes: 7 * MIB,
         ..order(1, 4000)
     };
@@ -246,6 +246,53 @@ fn an_answer_in_one_message_is_read_at_once() {
     assert_eq!((count, max_bytes), (4000, 7 * MIB));
     assert_eq!(settle(&mut queues, 1, 4000, 7 * MIB), []);
     assert_eq!(queues.outstanding(), 0);
+}
+
+#[test]
+fn an_answer_in_one_message_is_charged_for_its_work_and_tells_nothing_of_leaves() {
+    let mut queues = Queues::new(Bounds::default(), 0);
+    // The reads are taken by others.
+    for (ticket, asker) in (1..=4).zip(90..) {
+        ask(&mut queues, asker, order(ticket, 1));
+    }
+    for ticket in 100..200 {
+        let whole = Some(MIB / 2);
+        ask(
+            &mut queues,
+            1,
+            Order {
+                whole,
+                ..order(ticket, 1)
+            },
+        );
+        ask(&mut queues, 2, order(100 + ticket, 1));
+    }
+    let (mut mine, mut others) = (0, 0);
+    let mut under_way: Vec<u64> = (1..=4).collect();
+    while others < 50 {
+        let ticket = under_way.remove(0);
+        let (leaves, bytes) = if (100..200).contains(&ticket) {
+            (u32::MAX, 0)
+        } else {
+            (1, MIB / 2)
+        };
+        let mut next = reads(&settle(&mut queues, ticket, leaves, bytes));
+        for asker in [1, 2, 90, 91, 92, 93] {
+            next.extend(reads(&written(&mut queues, asker, bytes)));
+        }
+        for (ticket, ..) in next {
+            (mine, others) = match ticket {
+                100..200 => (mine + 1, others),
+                _ => (mine, others + 1),
+            };
+            under_way.push(ticket);
+        }
+    }
+    assert!(
+        (40..=60).contains(&mine),
+        "{mine} answers of no bytes while others had 50"
+    );
+    assert_eq!(queues.askers[&1].expected_of(&order(0, 1)), FIRST_LEAF);
 }
 
 mod slots {

@@ -5,7 +5,7 @@
 //! Whoever was never served stands in a line of his own, which has one turn in [`NEW_TURNS`]: a
 //! newcomer does not wait for a whole round, and those who come and go cannot push the others out.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 
 /// One turn in so many is a newcomer's, where there is one.
 const NEW_TURNS: u32 = 4;
@@ -14,8 +14,8 @@ const NEW_TURNS: u32 = 4;
 pub(super) struct Turns<P> {
     newcomers: VecDeque<P>,
     round: VecDeque<P>,
-    /// Those in either.
-    listed: BTreeSet<P>,
+    /// Those in either, and whether a turn of theirs goes on.
+    listed: BTreeMap<P, bool>,
     /// Turns since the last newcomer's.
     since_new: u32,
 }
@@ -25,7 +25,7 @@ impl<P> Default for Turns<P> {
         Self {
             newcomers: VecDeque::new(),
             round: VecDeque::new(),
-            listed: BTreeSet::new(),
+            listed: BTreeMap::new(),
             since_new: NEW_TURNS,
         }
     }
@@ -34,9 +34,10 @@ impl<P> Default for Turns<P> {
 impl<P: Copy + Ord> Turns<P> {
     /// Puts somebody at the end of his line, or before it, if his turn goes on.
     pub(super) fn enlist(&mut self, asker: P, is_new: bool, goes_on: bool) {
-        if !self.listed.insert(asker) {
+        if self.listed.contains_key(&asker) {
             return;
         }
+        self.listed.insert(asker, goes_on);
         match (is_new, goes_on) {
             (true, false) => self.newcomers.push_back(asker),
             (true, true) => self.newcomers.push_front(asker),
@@ -45,8 +46,8 @@ impl<P: Copy + Ord> Turns<P> {
         }
     }
 
-    /// Takes out whose turn it is.
-    pub(super) fn next(&mut self) -> Option<P> {
+    /// Takes out whose turn it is, and says whether it was one that goes on.
+    pub(super) fn next(&mut self) -> Option<(P, bool)> {
         let newcomer = self.round.is_empty() || self.since_new + 1 >= NEW_TURNS;
         let next = if newcomer && !self.newcomers.is_empty() {
             self.since_new = 0;
@@ -55,14 +56,13 @@ impl<P: Copy + Ord> Turns<P> {
             self.since_new = self.since_new.saturating_add(1);
             self.round.pop_front()
         };
-        if let Some(next) = &next {
-            self.listed.remove(next);
-        }
-        next
+        let next = next?;
+        let goes_on = self.listed.remove(&next).unwrap_or_default();
+        Some((next, goes_on))
     }
 
     pub(super) fn left(&mut self, asker: &P) {
-        if self.listed.remove(asker) {
+        if self.listed.remove(asker).is_some() {
             self.newcomers.retain(|listed| listed != asker);
             self.round.retain(|listed| listed != asker);
         }
