@@ -191,35 +191,20 @@ const ATTACKS: [(&str, Attack); 7] = [
     ("churn", churn),
 ];
 
-/// A node with a content of `size` bytes, and how long an honest peer takes for it beside an attack.
-async fn beside(attack: Option<Attack>, size: u64) -> std::time::Duration {
-    let a = node(TransportKind::Memory, "/memory/0").await;
-    let root = add(&a, size);
-    let address = a.network.addresses().await.remove(0);
-    let attacking = attack.map(|attack| {
-        let (address, peer) = (address.clone(), a.network.peer_id());
-        tokio::spawn(async move {
-            let (network, _arrivals) = bare(TransportKind::Memory, "/memory/0").await;
-            let _ = network.connect(address.clone()).await;
-            let target = Target {
-                peer,
-                address,
-                root,
-            };
-            attack(network, target).await;
-        })
-    });
-    let took = honest(&a, root, size).await;
-    if let Some(attacking) = attacking {
-        assert!(!attacking.is_finished(), "it goes on all the while");
-        attacking.abort();
-    }
-    assert!(a.network.is_running());
-    took
+/// Attacks until it is ended.
+async fn attack(attack: Attack, transport: TransportKind, listen: &str, target: Target) {
+    let (network, _arrivals) = bare(transport, listen).await;
+    let _ = network.connect(target.address.clone()).await;
+    attack(network, target).await;
 }
 
-async fn honest(a: &Node, root: Cid, size: u64) -> std::time::Duration {
-    let b = node(TransportKind::Memory, "/memory/0").await;
+async fn honest(
+    a: &Node,
+    root: Cid,
+    size: u64,
+    (transport, listen): (TransportKind, &str),
+) -> std::time::Duration {
+    let b = node(transport, listen).await;
     let began = Instant::now();
     let (_, bytes) = get(&b, root, a.network.addresses().await).await;
     assert_eq!(bytes, size);
@@ -228,21 +213,103 @@ async fn honest(a: &Node, root: Cid, size: u64) -> std::time::Duration {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_honest_are_served_whatever_others_do() {
-    for (name, attack) in ATTACKS {
+    let size = 8 << 20;
+    let place = (TransportKind::Memory, "/memory/0");
+    for (name, kind) in ATTACKS {
         println!("{name}");
-        beside(Some(attack), 8 << 20).await;
+        let a = node(place.0, place.1).await;
+        let root = add(&a, size);
+        let target = Target {
+            peer: a.network.peer_id(),
+            address: a.network.addresses().await.remove(0),
+            root,
+        };
+        let attacking = tokio::spawn(attack(kind, place.0, place.1, target));
+        honest(&a, root, size, place).await;
+        assert!(!attacking.is_finished(), "it goes on all the while");
+        attacking.abort();
+        assert!(a.network.is_running());
     }
 }
 
-/// `cargo test --workspace --lib -- --ignored --nocapture attacked`
+const LOOPBACK: (TransportKind, &str) = (TransportKind::Sockets, "/ip4/127.0.0.1/tcp/0");
+/// What an attacker's process is told: which attack, where, and on what.
+const TOLD: [&str; 3] = ["ATTACK", "ATTACK_ADDRESS", "ATTACK_ROOT"];
+
+/// Not a test: the process that [`rates_while_attacked`] starts. Ends at once if nobody told it what to do.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "part of a measurement"]
+async fn attacker() {
+    let told = TOLD.map(|name| std::env::var(name).unwrap_or_default());
+    let Some((_, kind)) = ATTACKS.iter().find(|(name, _)| *name == told[0]) else {
+        return;
+    };
+    let address: libp2p::Multiaddr = told[1].parse().unwrap();
+    let target = Target {
+        peer: crate::address::peer_of(&address).unwrap(),
+        address,
+        root: store::cid::parse(&told[2]).unwrap(),
+    };
+    attack(*kind, LOOPBACK.0, LOOPBACK.1, target).await;
+}
+
+/// How long an honest peer takes for `size` bytes beside an attacker in a process of its own, which has
+/// the processors only where nobody else wants them, or as much of them as it can get.
+async fn beside(attack: Option<&str>, size: u64, gives_way: bool) -> std::time::Duration {
+    let a = node(LOOPBACK.0, LOOPBACK.1).await;
+    let root = add(&a, size);
+    let address = a.network.addresses().await.remove(0);
+    let attacking = attack.map(|name| {
+        let nice = if gives_way { "19" } else { "0" };
+        let mut command = std::process::Command::new("nice");
+        command
+            .args(["-n", nice])
+            .arg(std::env::current_exe().unwrap());
+        command.args(["--ignored", "--exact", "exchange::hostile::attacker"]);
+        command.env(TOLD[0], name).env(TOLD[1], address.to_string());
+        command.env(TOLD[2], root.to_string());
+        command.stdout(std::process::Stdio::null()).spawn().unwrap()
+    });
+    if attack.is_some() {
+        // It is at it.
+        let until = Instant::now() + std::time::Duration::from_secs(20);
+        while a.network.peers().await.is_empty() && Instant::now() < until {
+            tokio::task::yield_now().await;
+        }
+    }
+    let took = honest(&a, root, size, LOOPBACK).await;
+    if let Some(mut attacking) = attacking {
+        assert!(attacking.try_wait().unwrap().is_none(), "it goes on");
+        attacking.kill().unwrap();
+        attacking.wait().unwrap();
+    }
+    assert!(a.network.is_running());
+    took
+}
+
+/// `cargo test --workspace --lib -- --ignored --nocapture rates_while_attacked`
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "a measurement"]
 async fn rates_while_attacked() {
+    const ROUNDS: usize = 3;
     let size = 256 << 20;
-    let alone = beside(None, size).await;
-    for (name, attack) in ATTACKS {
-        let took = beside(Some(attack), size).await;
-        let ratio = alone.as_secs_f64() / took.as_secs_f64();
-        println!("{name:<10} {took:?}: {ratio:.2} of the rate alone");
+    let median = |mut times: Vec<std::time::Duration>| {
+        times.sort();
+        times[times.len() / 2]
+    };
+    for (name, _) in ATTACKS {
+        let (mut alone, mut yielding, mut taking) = (Vec::new(), Vec::new(), Vec::new());
+        for _ in 0..ROUNDS {
+            alone.push(beside(None, size, true).await);
+            yielding.push(beside(Some(name), size, true).await);
+            taking.push(beside(Some(name), size, false).await);
+        }
+        let [alone, yielding, taking] =
+            [alone, yielding, taking].map(|times| median(times).as_secs_f64());
+        println!(
+            "{name:<10} {:.2} of the rate alone; {:.2} where its own work takes processors too",
+            alone / yielding,
+            alone / taking
+        );
     }
 }
