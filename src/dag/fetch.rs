@@ -134,6 +134,41 @@ mod tests {
         assert_eq!(source.1.take(), []);
     }
 
+    /// Gives the first of what is asked, and no more.
+    struct One(Vec<Block>);
+
+    impl BlockSource for One {
+        fn blocks(&self, _: &[Cid]) -> Result<Vec<Block>, SourceError> {
+            panic!("the first is enough")
+        }
+
+        fn first_blocks(&self, cids: &[Cid]) -> Result<Vec<Block>, SourceError> {
+            let first = self.0.iter().filter(|block| *block.cid() == cids[0]);
+            Ok(first.cloned().collect())
+        }
+    }
+
+    #[test]
+    fn the_first_is_enough_for_who_wants_no_more() {
+        let (a, b) = (raw(b"a"), raw(b"b"));
+        let source = One(vec![a.clone(), b.clone()]);
+        let cids = |wanted: &[Cid]| -> Vec<Cid> {
+            let blocks = fetch_first(&source, wanted).unwrap();
+            blocks.iter().map(|block| *block.cid()).collect()
+        };
+        let inline = inline(b"x");
+        assert_eq!(cids(&[*a.cid(), *b.cid()]), [*a.cid()]);
+        // The same once more, and what its CID carries, are there too.
+        assert_eq!(
+            cids(&[*b.cid(), *b.cid(), inline, *a.cid()]),
+            [*b.cid(), *b.cid(), inline]
+        );
+        assert_eq!(cids(&[inline, *a.cid()]), [inline], "nobody is asked");
+        assert_eq!(cids(&[]), []);
+        let nothing = fetch_first(&One(Vec::new()), &[*a.cid()]);
+        assert!(matches!(nothing, Err(SourceError::NotFound { .. })));
+    }
+
     #[test]
     fn a_source_that_gives_something_else_is_an_error() {
         let (a, b) = (raw(b"a"), raw(b"b"));
