@@ -80,7 +80,7 @@ impl Server {
             leaves,
             bytes: max_bytes.max(1),
             weight: WEIGHT,
-            whole,
+            whole: whole.then_some(64 << 10),
         };
         Event::Asked { asker, order }
     }
