@@ -288,8 +288,10 @@ fn an_answer_in_one_message_is_charged_for_its_work_and_tells_nothing_of_leaves(
             under_way.push(ticket);
         }
     }
+    // Nothing is ever written to it, so its rate is not known and it has one read at a time: it may have
+    // less than its half, and must not have more.
     assert!(
-        (40..=60).contains(&mine),
+        (10..=60).contains(&mine),
         "{mine} answers of no bytes while others had 50"
     );
     assert_eq!(queues.askers[&1].expected_of(&order(0, 1)), FIRST_LEAF);
