@@ -5,6 +5,7 @@ mod address;
 mod announced;
 pub mod api;
 mod behaviour;
+mod blocking;
 mod command;
 mod discovery;
 mod driver;

@@ -14,6 +14,7 @@ use tokio::time::MissedTickBehavior;
 
 use super::Driver;
 use crate::behaviour::{Behaviour, IDLE_TIMEOUT};
+use crate::blocking::blocking;
 use crate::command::Command;
 use crate::discovery::store::ProviderStore;
 use crate::discovery::{self, Discovery};
@@ -119,8 +120,6 @@ impl Memory {
                 roots,
             })
         };
-        tokio::task::spawn_blocking(load)
-            .await
-            .expect("loading does not panic")
+        blocking(load).await
     }
 }

@@ -21,6 +21,7 @@ use super::NodeError;
 use super::inside::Inside;
 use super::ports::same_ports;
 use crate::address::peer_of;
+use crate::blocking::blocking;
 use crate::exchange::reputation::Reputation;
 use crate::exchange::{Session, SessionOptions};
 use crate::metrics::{Metrics, http};
@@ -277,9 +278,7 @@ impl Joined {
     }
 }
 
-/// Beside the async threads.
 async fn load_reputation(repo: Arc<Repo>) -> Result<Reputation, NodeError> {
     let load = move || Reputation::load(&repo).map_err(NetworkError::from);
-    let loaded = tokio::task::spawn_blocking(load).await;
-    Ok(loaded.expect("loading does not panic")?)
+    Ok(blocking(load).await?)
 }
