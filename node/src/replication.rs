@@ -4,4 +4,5 @@
 //! when it is its turn. What decides is sans-IO: clock and randomness are arguments.
 
 pub mod placement;
+pub mod planner;
 pub mod policy;

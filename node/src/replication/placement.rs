@@ -28,7 +28,7 @@ use super::policy::{Policy, Tags};
 pub struct Member(pub u32);
 
 /// A member that may have copies.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Candidate {
     /// Its number.
     pub member: Member,
@@ -40,6 +40,8 @@ pub struct Candidate {
     pub tags: Tags,
     /// Whether it takes more than it has: it is neither too full nor on its way out.
     pub takes: bool,
+    /// Whether it stays: the copies of one that is on its way out do not count.
+    pub stays: bool,
 }
 
 /// The members that are here, made ready for many questions.
@@ -118,6 +120,18 @@ impl Roster {
         self.candidates.get(*self.places.get(&member)?)
     }
 
+    /// All of them.
+    pub fn members(&self) -> impl Iterator<Item = Member> {
+        self.candidates.iter().map(|it| it.member)
+    }
+
+    /// Whether anybody has a place here that `old` did not have: somebody new, or other tags, room or weight.
+    #[must_use]
+    pub fn is_more_than(&self, old: &Self) -> bool {
+        let same = |it: &Candidate| old.candidate(it.member) == Some(it);
+        !self.candidates.iter().all(same)
+    }
+
     /// How many are here.
     #[must_use]
     pub const fn len(&self) -> usize {
@@ -178,7 +192,7 @@ impl Field<'_> {
         let candidates = &self.roster.candidates;
         let may = |i: usize| {
             let it = &candidates[i];
-            (it.takes || holders.contains(&it.member)) && !not.contains(&it.member)
+            (it.takes || (it.stays && holders.contains(&it.member))) && !not.contains(&it.member)
         };
         let mut depth = copies.saturating_mul(2).max(8);
         loop {

@@ -18,6 +18,7 @@ fn candidate(number: u16, zone: &str) -> Candidate {
         weight: 160,
         tags: Tags::from([("zone".into(), zone.into())]),
         takes: true,
+        stays: true,
     }
 }
 

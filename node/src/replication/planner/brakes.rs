@@ -1,0 +1,130 @@
+//! [`Brakes`]: what keeps repairs from becoming a storm. Each is here because somebody was hurt: traffic
+//! by the bytes (every system), a whole rack switched off (Ceph's `mon_osd_min_in_ratio`), the node
+//! itself cut off (`MinIO` removed what it could not see).
+
+use super::event::{Sight, Time};
+
+/// Bytes that may be offered at once after a pause, in seconds of the rate.
+const BURST: u64 = 4;
+
+/// Lets so many bytes a second through. The last one may be larger than what is left: a segment is
+/// never too large to be repaired.
+#[derive(Debug)]
+pub(super) struct Brakes {
+    rate: u64,
+    /// Bytes that may be spent; less than nothing after a large one.
+    left: i128,
+    at: Time,
+    sight: Sight,
+}
+
+impl Brakes {
+    pub(super) const fn new(rate: u64) -> Self {
+        Self {
+            rate,
+            left: 0,
+            at: Time::ZERO,
+            sight: Sight {
+                usual: 0,
+                here: 0,
+                vanished: 0,
+            },
+        }
+    }
+
+    pub(super) const fn see(&mut self, sight: Sight) {
+        self.sight = sight;
+    }
+
+    pub(super) fn set_rate(&mut self, rate: u64, now: Time) {
+        self.fill(now);
+        self.rate = rate;
+    }
+
+    /// Whether so much of the swarm vanished at once that it may be we who are cut off: more than a quarter
+    /// within ten minutes, or fewer than half of the usual ones are here.
+    pub(super) const fn is_blind(&self) -> bool {
+        let Sight {
+            usual,
+            here,
+            vanished,
+        } = self.sight;
+        // Of two or three members one is more than a quarter, and goes for good often enough.
+        let many = vanished > 1 && vanished * 4 > usual;
+        many || here * 2 < usual
+    }
+
+    /// Whether anything may be spent now.
+    pub(super) fn may_spend(&mut self, now: Time) -> bool {
+        self.fill(now);
+        self.left > 0
+    }
+
+    pub(super) fn spend(&mut self, bytes: u64) {
+        self.left -= i128::from(bytes);
+    }
+
+    /// When something may be spent again; `None` while it is stopped.
+    pub(super) fn next(&self) -> Option<Time> {
+        if self.rate == 0 {
+            return None;
+        }
+        let missing = u64::try_from(1 - self.left).unwrap_or(0);
+        let nanos = u128::from(missing) * 1_000_000_000 / u128::from(self.rate);
+        let wait = Time::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX));
+        Some(self.at.saturating_add(wait))
+    }
+
+    fn fill(&mut self, now: Time) {
+        let passed = now.saturating_sub(self.at).as_nanos();
+        let new = passed.saturating_mul(self.rate.into()) / 1_000_000_000;
+        let most = i128::from(self.rate.saturating_mul(BURST));
+        let new = i128::try_from(new).unwrap_or(most);
+        self.left = self.left.saturating_add(new).min(most);
+        self.at = self.at.max(now);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn so_many_bytes_a_second_and_no_more() {
+        let mut brakes = Brakes::new(1000);
+        let mut spent = 0;
+        for second in 1..=100 {
+            let now = Time::from_secs(second);
+            while brakes.may_spend(now) {
+                brakes.spend(3000);
+                spent += 3000;
+            }
+        }
+        assert!((97_000..=103_000).contains(&spent), "{spent}");
+        let next = brakes.next().unwrap();
+        assert!(!brakes.may_spend(next - Time::from_millis(2)));
+        assert!(brakes.may_spend(next + Time::from_millis(1)));
+        brakes.set_rate(0, next);
+        brakes.spend(5000);
+        assert!(!brakes.may_spend(Time::from_secs(100_000)));
+        assert_eq!(brakes.next(), None);
+    }
+
+    #[test]
+    fn many_at_once_make_it_blind() {
+        let blind = |usual, here, vanished| {
+            let mut brakes = Brakes::new(1);
+            brakes.see(Sight {
+                usual,
+                here,
+                vanished,
+            });
+            brakes.is_blind()
+        };
+        assert!(!blind(3, 2, 1));
+        assert!(!blind(8, 6, 2) && blind(8, 5, 3));
+        assert!(blind(100, 49, 0) && !blind(100, 50, 0));
+        assert!(blind(10, 1, 9));
+        assert!(!blind(0, 0, 0));
+    }
+}
