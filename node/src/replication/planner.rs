@@ -5,25 +5,34 @@
 //! should have them, and gives up its own copy where there are too many. So nobody knows everything,
 //! and what nobody has cannot be repaired by anybody.
 //!
-//! * Copies in sight are counted: those of members that are here, on distinct hosts, which have said
-//!   so themselves since they were last away. Too few of them are a need, and it is due after a wait
-//!   that is the shorter the fewer there are; it never becomes later by getting worse.
-//! * Of the holders each has a rank, the order of their lots; each rank waits a minute longer. Who acts says so
-//!   (a lease), and the others wait. If that is lost there is a copy more, for a while.
-//! * Once it is due, all missing copies are offered, within the brakes.
+//! * Copies in sight are counted: those of members that are here and stay, on distinct hosts, which have
+//!   said so themselves since they were last away. Who is here and has not said so is asked, and given half
+//!   a minute. Holders exchange their lists of holders whenever they ask.
+//! * Too few copies are a need, and it is due after a wait that is the shorter the fewer there are; it never
+//!   becomes later by getting worse. If a holder is on its way out it is due at once.
+//! * Of the holders each has a rank, the order of their lots; each rank waits a minute longer. Who acts says
+//!   so (a lease), and the others wait. If that is lost there is a copy more, for a while, never one fewer.
+//! * Once it is due, all missing copies are offered, within the brakes: bytes a second, and segments at once.
+//!   An offer that fails, is never answered, or whose target is gone, frees its place; its segment rests for
+//!   a while, twice as long each time, and its target is passed over.
+//! * Copies that are enough but not where they belong are mended by the first holder alone, behind all
+//!   repairs, and only by a copy in the right place.
 //! * A copy is given up by its holder alone, when the others are enough, and each of them has shown its own and
 //!   promised to keep it meanwhile. So whatever two members believe, they never give up the same last copies (I6).
+//! * While so much of the swarm is gone at once that it may be we who are cut off, only what has no other
+//!   copy in sight is repaired, and nothing is given up.
 
 mod brakes;
 pub mod event;
 mod ledger;
 mod repair;
+mod state;
 mod trim;
 
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use rand::SeedableRng;
@@ -31,8 +40,9 @@ use rand::rngs::StdRng;
 use store::segment::SegmentId;
 
 use self::brakes::Brakes;
-pub use self::event::{Action, Declined, Event, Level, Settings, Sight, Time};
-use self::ledger::{Entry, Ledger};
+pub use self::event::{Action, Answer, Declined, Event, Level, Settings, Sight, Time};
+use self::ledger::Ledger;
+use self::repair::Offer;
 use super::placement::{Member, Roster};
 
 /// The planner of one member. See the module's documentation.
@@ -47,11 +57,11 @@ pub struct Planner {
     /// When to look at which segment again.
     wakes: BTreeSet<(Time, SegmentId)>,
     /// The place of each segment in `wakes`.
-    waking: HashMap<SegmentId, Time>,
+    waking: BTreeMap<SegmentId, Time>,
     /// Segments whose turn it is and that wait for the brakes, the most urgent first.
     ready: BTreeSet<(Level, u8, SegmentId)>,
-    /// Offers under way.
-    offers: usize,
+    /// Offers under way, [`Settings::at_once`] at most.
+    offers: Vec<Offer>,
     full: bool,
     actions: Vec<Action>,
 }
@@ -68,9 +78,9 @@ impl Planner {
             ledger: Ledger::default(),
             rng: StdRng::seed_from_u64(seed),
             wakes: BTreeSet::new(),
-            waking: HashMap::new(),
+            waking: BTreeMap::new(),
             ready: BTreeSet::new(),
-            offers: 0,
+            offers: Vec::new(),
             full: false,
             actions: Vec::new(),
         }
@@ -79,6 +89,7 @@ impl Planner {
     /// Takes an event; says what is to be done.
     pub fn step(&mut self, now: Time, event: Event) -> Vec<Action> {
         self.take(now, event);
+        self.expire_offers(now);
         self.wake(now);
         self.spend(now);
         std::mem::take(&mut self.actions)
@@ -88,9 +99,9 @@ impl Planner {
     #[must_use]
     pub fn next(&self) -> Option<Time> {
         let wake = self.wakes.first().map(|(time, _)| *time);
-        let is_waiting = !self.ready.is_empty() && self.offers < self.settings.at_once;
-        let brakes = is_waiting.then(|| self.brakes.next()).flatten();
-        wake.into_iter().chain(brakes).min()
+        let brakes = self.may_offer().then(|| self.brakes.next()).flatten();
+        let offer = self.offers.iter().map(|it| it.until).min();
+        wake.into_iter().chain(brakes).chain(offer).min()
     }
 
     fn take(&mut self, now: Time, event: Event) {
@@ -109,36 +120,41 @@ impl Planner {
                 policy,
                 holders,
             } => {
+                // Its place in the queue depends on the policy.
+                self.unready(&segment);
                 self.ledger.put(segment, bytes, policy);
-                let me = self.me;
-                for member in holders.into_iter().filter(|it| *it != me) {
-                    self.ledger.note(&segment, member, false);
-                    self.check(segment, member);
+                self.on_heard(now, segment, &holders);
+            }
+            Event::Heard { segment, holders } => self.on_heard(now, segment, &holders),
+            Event::Lost { segment } => self.give_up(&segment, None),
+            Event::Unwanted { segment } => {
+                self.unready(&segment);
+                if let Some(entry) = self.ledger.get_mut(&segment) {
+                    entry.unwanted = true;
+                    entry.need = None;
                 }
                 self.look(now, &segment);
             }
-            Event::Lost { segment } | Event::Unwanted { segment } => self.forget(&segment),
             Event::Holds { segment, member } if member != self.me => {
-                self.ledger.note(&segment, member, true);
-                self.settle_offer(&segment, member);
-                if let Some(entry) = self.ledger.get_mut(&segment) {
-                    entry.failures = 0;
-                }
-                self.look(now, &segment);
+                self.on_holds(now, &segment, member);
             }
             Event::HoldsNot { segment, member } => {
-                self.ledger.strike(&segment, member);
-                self.look(now, &segment);
+                self.on_holds_not(now, &segment, member, false);
             }
+            Event::Broke { segment, member } => self.on_holds_not(now, &segment, member, true),
             Event::Declined {
                 segment,
                 member,
                 why,
             } => self.on_declined(now, &segment, member, why),
             Event::Lease { segment, lasts } => self.on_lease(now, &segment, lasts),
-            Event::TrimAsked { segment, by } => self.on_trim_asked(now, segment, by),
-            Event::TrimGranted { segment, by } => self.on_trim_granted(now, &segment, by),
-            Event::TrimRefused { segment, .. } => self.on_trim_refused(now, &segment),
+            Event::TrimAsked { segment, by, ask } => self.on_trim_asked(now, segment, by, ask),
+            Event::TrimAnswered {
+                segment,
+                by,
+                ask,
+                answer,
+            } => self.on_trim_answered(now, &segment, (by, ask), answer),
             Event::Full(full) => {
                 if std::mem::replace(&mut self.full, full) != full {
                     self.look_at_all(now);
@@ -151,10 +167,13 @@ impl Planner {
 
     fn on_roster(&mut self, now: Time, roster: Arc<Roster>, returned: &[Member]) {
         let old = std::mem::replace(&mut self.roster, roster);
-        for member in returned {
-            for segment in self.ledger.common(*member) {
-                self.ledger.doubt(&segment, *member);
-                self.check(segment, *member);
+        let new = self.roster.members().filter(|it| !old.has(*it));
+        let new: BTreeSet<_> = new.chain(returned.iter().copied()).collect();
+        let mut concerned = BTreeSet::new();
+        for member in new {
+            for segment in self.ledger.common(member) {
+                self.ledger.doubt(&segment, member);
+                concerned.insert(segment);
             }
         }
         // Who came may be the right place for any segment. Who went concerns those that it has.
@@ -162,21 +181,30 @@ impl Planner {
             self.look_at_all(now);
             return;
         }
-        let mut concerned = BTreeSet::new();
-        for member in old.members() {
-            if !self.roster.has(member) {
-                concerned.extend(self.ledger.common(member));
-            }
+        for member in old.members().filter(|it| !self.roster.has(*it)) {
+            concerned.extend(self.ledger.common(member));
         }
         for segment in concerned {
             self.look(now, &segment);
         }
     }
 
-    fn check(&mut self, segment: SegmentId, member: Member) {
-        if self.roster.has(member) {
-            self.actions.push(Action::Check { segment, member });
+    /// These are said to have it.
+    fn on_heard(&mut self, now: Time, segment: SegmentId, holders: &[Member]) {
+        for member in holders.iter().filter(|it| **it != self.me) {
+            self.ledger.note(&segment, *member, false, &self.roster);
         }
+        self.look(now, &segment);
+    }
+
+    fn on_holds(&mut self, now: Time, segment: &SegmentId, member: Member) {
+        let is_new = self.settle_offer(segment, member);
+        self.ledger.note(segment, member, true, &self.roster);
+        if is_new && let Some(entry) = self.ledger.get_mut(segment) {
+            entry.failures = 0;
+            entry.leases = 0;
+        }
+        self.look(now, segment);
     }
 
     fn look_at_all(&mut self, now: Time) {
@@ -188,75 +216,32 @@ impl Planner {
 
     /// Finds out what a segment needs now, and when to come back to it.
     fn look(&mut self, now: Time, segment: &SegmentId) {
-        let Some(state) = self.ledger.get(segment).map(|it| self.state(segment, it)) else {
+        let Some(entry) = self.ledger.get(segment) else {
             return;
         };
+        if entry.unwanted {
+            let again = self.plan_release(now, segment);
+            self.wake_at(segment, again);
+            return;
+        }
+        let state = self.state(segment, entry);
+        let ask = self.plan_questions(now, segment);
         let act = self.plan_repair(now, segment, &state);
         let trim = self.plan_trim(now, segment, &state);
-        self.wake_at(segment, act.into_iter().chain(trim).min());
-    }
-
-    /// How it is with a segment, as far as is known here.
-    fn state(&self, segment: &SegmentId, entry: &Entry) -> State {
-        let field = self.roster.under(&entry.policy);
-        let verified = entry.copies.iter().filter(|it| it.verified);
-        let here = verified
-            .map(|it| it.member)
-            .filter(|it| self.roster.has(*it));
-        let holders: Vec<_> = here.chain([self.me]).collect();
-        let stays = |member: &Member| match self.roster.candidate(*member) {
-            Some(candidate) => candidate.stays,
-            // Ourselves, while we are alone.
-            None => true,
-        };
-        let ranked = field.ranked(segment, &holders);
-        let mut hosts = BTreeSet::new();
-        let counted: Vec<_> = ranked
-            .iter()
-            .copied()
-            .filter(|it| stays(it) && hosts.insert(self.host(*it)))
-            .collect();
-        let leaves = holders.iter().any(|it| !stays(it));
-        let belongs = field.place(segment, &counted, &[]);
-        let target = field.target();
-        let min = usize::from(entry.policy.copies.min);
-        let level = match counted.len() {
-            count if count >= target => {
-                let misplaced = belongs.iter().any(|it| !counted.contains(it));
-                misplaced.then_some(Level::Place)
-            }
-            0 | 1 => Some(Level::Last),
-            count if count <= min => Some(Level::Minimum),
-            _ => Some(Level::Below),
-        };
-        // Those that belong here stay longest, and then those with the best lots.
-        let (mut order, others): (Vec<_>, Vec<_>) =
-            counted.iter().partition(|it| belongs.contains(it));
-        order.extend(others);
-        let max = usize::from(entry.policy.copies.max).max(target);
-        let enough = if self.full { target } else { max };
-        State {
-            level,
-            rank: ranked.iter().position(|it| *it == self.me).unwrap_or(0),
-            is_surplus: counted.len() > enough && order.last() == Some(&self.me),
-            target,
-            leaves: leaves && counted.len() < target,
-        }
-    }
-
-    fn host(&self, member: Member) -> (Option<u32>, Member) {
-        match self.roster.host(member) {
-            Some(host) => (Some(host), Member(0)),
-            None => (None, member),
-        }
+        self.wake_at(segment, ask.into_iter().chain(act).chain(trim).min());
     }
 
     fn forget(&mut self, segment: &SegmentId) {
         self.wake_at(segment, None);
         self.unready(segment);
-        if let Some(entry) = self.ledger.remove(segment) {
-            self.offers -= entry.offered.len();
-        }
+        self.ledger.remove(segment);
+        self.offers.retain(|it| it.segment != *segment);
+    }
+
+    /// Comes back to it then, or sooner.
+    fn wake_by(&mut self, segment: &SegmentId, time: Option<Time>) {
+        let sooner = self.waking.get(segment).copied();
+        self.wake_at(segment, sooner.into_iter().chain(time).min());
     }
 
     /// Comes back to it then, and not before.
@@ -272,10 +257,11 @@ impl Planner {
 
     /// Looks at those whose time has come.
     fn wake(&mut self, now: Time) {
-        while let Some((time, segment)) = self.wakes.first().copied()
-            && time <= now
-        {
-            self.wake_at(&segment, None);
+        // Each once, however short the waits are.
+        let later = self.wakes.split_off(&(now, SegmentId([u8::MAX; 32])));
+        let due = std::mem::replace(&mut self.wakes, later);
+        for (_, segment) in due {
+            self.waking.remove(&segment);
             self.look(now, &segment);
         }
     }
@@ -306,6 +292,20 @@ impl Planner {
         self.len() == 0
     }
 
+    /// Other members that are known to have a segment that this member has: those that said so themselves.
+    /// What [`Action::Check`] tells.
+    pub fn holders(&self, segment: &SegmentId) -> impl Iterator<Item = Member> {
+        let copies = self.ledger.get(segment).map(|it| it.copies.iter());
+        let verified = copies.into_iter().flatten().filter(|it| it.verified);
+        verified.map(|it| it.member)
+    }
+
+    /// Segments of this member that another is believed to have, too.
+    #[must_use]
+    pub fn common(&self, member: Member) -> Vec<SegmentId> {
+        self.ledger.common(member)
+    }
+
     /// What is known of a segment of this member.
     #[must_use]
     pub fn status(&self, segment: &SegmentId) -> Option<Status> {
@@ -317,7 +317,7 @@ impl Planner {
         Some(Status {
             copies: copies.collect(),
             need: entry.need.map(|need| (need.level, need.due)),
-            offered: entry.offered.clone(),
+            offered: self.offered(segment).collect(),
         })
     }
 }
@@ -331,16 +331,4 @@ pub struct Status {
     pub need: Option<(Level, Time)>,
     /// Who is fetching it.
     pub offered: Vec<Member>,
-}
-
-/// How it is with a segment.
-struct State {
-    level: Option<Level>,
-    /// Ours among the holders, 0 for the first.
-    rank: usize,
-    /// Ours is the one too many.
-    is_surplus: bool,
-    target: usize,
-    /// A holder is on its way out, and its copy is needed.
-    leaves: bool,
 }

@@ -7,12 +7,16 @@ use super::event::{Sight, Time};
 /// Bytes that may be offered at once after a pause, in seconds of the rate.
 const BURST: u64 = 4;
 
+/// Nanoseconds.
+const SECOND: i128 = 1_000_000_000;
+
 /// Lets so many bytes a second through. The last one may be larger than what is left: a segment is
 /// never too large to be repaired.
 #[derive(Debug)]
 pub(super) struct Brakes {
     rate: u64,
-    /// Bytes that may be spent; less than nothing after a large one.
+    /// Bytes that may be spent, times [`SECOND`], so that nothing is lost between two looks at the
+    /// clock; less than nothing after a large one.
     left: i128,
     at: Time,
     sight: Sight,
@@ -61,7 +65,12 @@ impl Brakes {
     }
 
     pub(super) fn spend(&mut self, bytes: u64) {
-        self.left -= i128::from(bytes);
+        self.left -= i128::from(bytes) * SECOND;
+    }
+
+    /// Nothing was moved after all.
+    pub(super) fn refund(&mut self, bytes: u64) {
+        self.left += i128::from(bytes) * SECOND;
     }
 
     /// When something may be spent again; `None` while it is stopped.
@@ -69,17 +78,17 @@ impl Brakes {
         if self.rate == 0 {
             return None;
         }
-        let missing = u64::try_from(1 - self.left).unwrap_or(0);
-        let nanos = u128::from(missing) * 1_000_000_000 / u128::from(self.rate);
+        let missing = u128::try_from(1 - self.left).unwrap_or(0);
+        let nanos = missing.div_ceil(self.rate.into());
         let wait = Time::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX));
         Some(self.at.saturating_add(wait))
     }
 
     fn fill(&mut self, now: Time) {
-        let passed = now.saturating_sub(self.at).as_nanos();
-        let new = passed.saturating_mul(self.rate.into()) / 1_000_000_000;
-        let most = i128::from(self.rate.saturating_mul(BURST));
-        let new = i128::try_from(new).unwrap_or(most);
+        let rate = i128::from(self.rate);
+        let most = rate * i128::from(BURST) * SECOND;
+        let passed = i128::try_from(now.saturating_sub(self.at).as_nanos()).unwrap_or(i128::MAX);
+        let new = passed.saturating_mul(rate);
         self.left = self.left.saturating_add(new).min(most);
         self.at = self.at.max(now);
     }
@@ -102,12 +111,25 @@ mod tests {
         }
         assert!((97_000..=103_000).contains(&spent), "{spent}");
         let next = brakes.next().unwrap();
-        assert!(!brakes.may_spend(next - Time::from_millis(2)));
-        assert!(brakes.may_spend(next + Time::from_millis(1)));
+        assert!(!brakes.may_spend(next.saturating_sub(Time::from_nanos(1))));
+        assert!(brakes.may_spend(next));
         brakes.set_rate(0, next);
         brakes.spend(5000);
         assert!(!brakes.may_spend(Time::from_secs(100_000)));
         assert_eq!(brakes.next(), None);
+    }
+
+    #[test]
+    fn looking_at_the_clock_often_loses_nothing() {
+        let mut brakes = Brakes::new(10);
+        brakes.spend(10);
+        for micros in 1..=1_000_000 {
+            assert!(!brakes.may_spend(Time::from_micros(micros)));
+        }
+        assert!(brakes.may_spend(Time::from_micros(1_000_001)));
+        brakes.spend(100);
+        brakes.refund(100);
+        assert!(brakes.may_spend(Time::from_micros(1_000_001)));
     }
 
     #[test]

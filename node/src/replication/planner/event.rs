@@ -14,49 +14,118 @@ pub type Time = Duration;
 /// What has happened.
 #[derive(Clone, Debug)]
 pub enum Event {
-    /// Who is here changed. `returned` were away and may have lost what they had.
+    /// Who is here changed.
     Roster {
+        /// All that are here, ourselves among them.
         roster: Arc<Roster>,
+        /// Those that began anew while they were here: they may have lost what they had. Who was not in
+        /// the last roster need not be named.
         returned: Vec<Member>,
     },
     /// How much of the swarm is in sight.
     Sight(Sight),
-    /// This member has a segment, durably; or what is wanted of one that it has changed. `holders` are
-    /// others that are said to have it: they count once they have said so themselves.
+    /// This member has a segment, durably; or what is wanted of one that it has changed.
     Have {
+        /// Which.
         segment: SegmentId,
+        /// What a copy costs.
         bytes: u64,
+        /// What is wanted of it.
         policy: Arc<Policy>,
+        /// Others that are said to have it: they count once they have said so themselves.
+        holders: Vec<Member>,
+    },
+    /// Another holder's list of holders. It adds to ours; each counts once it has said so itself.
+    Heard {
+        /// Of which segment.
+        segment: SegmentId,
+        /// Its list ([`Planner::holders`](super::Planner::holders)) and itself.
         holders: Vec<Member>,
     },
     /// This member has it no more: rotten, or its disk failed.
-    Lost { segment: SegmentId },
-    /// Nobody wants it kept any more.
-    Unwanted { segment: SegmentId },
-    /// A member said under its signature that it has a segment durably, or passed an audit of it.
-    Holds { segment: SegmentId, member: Member },
-    /// A member said that it has it not, or failed an audit of it.
-    HoldsNot { segment: SegmentId, member: Member },
-    /// A member does not take a segment that was offered to it.
-    Declined {
+    Lost {
+        /// Which.
         segment: SegmentId,
+    },
+    /// Nobody wants it kept any more.
+    Unwanted {
+        /// Which.
+        segment: SegmentId,
+    },
+    /// A member said under its signature that it has a segment durably, or passed an audit of it.
+    Holds {
+        /// Which.
+        segment: SegmentId,
+        /// Who.
         member: Member,
+    },
+    /// A member said itself that it has it not.
+    HoldsNot {
+        /// Which.
+        segment: SegmentId,
+        /// Who.
+        member: Member,
+    },
+    /// A member said that it has it, and failed an audit of it.
+    Broke {
+        /// Which.
+        segment: SegmentId,
+        /// Who.
+        member: Member,
+    },
+    /// An offer came to nothing. Without such an offer under way it means nothing.
+    Declined {
+        /// Of what.
+        segment: SegmentId,
+        /// Who was to have it.
+        member: Member,
+        /// What became of it.
         why: Declined,
     },
-    /// Another member is about to repair a segment, for so long at most.
-    Lease { segment: SegmentId, lasts: Duration },
-    /// Another member wants to trim its copy, and asks for leave.
-    TrimAsked { segment: SegmentId, by: Member },
-    /// A holder has shown that it has the segment, and will keep it while we trim ours.
-    TrimGranted { segment: SegmentId, by: Member },
-    /// A holder wants ours kept.
-    TrimRefused { segment: SegmentId, by: Member },
+    /// Another holder is about to repair a segment.
+    Lease {
+        /// Which.
+        segment: SegmentId,
+        /// For so long at most.
+        lasts: Duration,
+    },
+    /// Another holder wants to trim its copy, and asks for leave.
+    TrimAsked {
+        /// Of what.
+        segment: SegmentId,
+        /// Who asks.
+        by: Member,
+        /// The number of its question.
+        ask: u64,
+    },
+    /// What a holder says to our trimming. [`Answer::Keeps`] is to be passed on only if it has shown its copy.
+    TrimAnswered {
+        /// Of what.
+        segment: SegmentId,
+        /// Who answers.
+        by: Member,
+        /// Which question: that of [`Action::AskToTrim`].
+        ask: u64,
+        /// What.
+        answer: Answer,
+    },
     /// This member is too full to keep more than it must.
     Full(bool),
     /// An operator slows it down, or stops it (0). In bytes per second.
     Rate(u64),
     /// Time has passed.
     Tick,
+}
+
+/// What a holder says to the trimming of another's copy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// It has its own copy, and keeps it for twice [`Settings::grant`] in any case.
+    Keeps,
+    /// It may want to give up its own.
+    Refuses,
+    /// It has none.
+    HasNot,
 }
 
 /// Why a member does not take a segment.
@@ -82,28 +151,68 @@ pub struct Sight {
 /// What is to be done.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
-    /// Have a member fetch a segment from those that have it. To be followed by [`Event::Holds`] or
-    /// [`Event::Declined`].
+    /// Have a member fetch a segment from those that have it. [`Event::Holds`] or [`Event::Declined`] is to
+    /// follow; if neither does, the planner takes it for failed after [`Settings::offer`].
     Offer {
+        /// Which.
         segment: SegmentId,
+        /// Who.
         to: Member,
-        /// Whether it is a repair: ahead of what only improves places.
+        /// How urgent: what only improves places goes behind everything else.
         level: Level,
     },
     /// Tell the other holders that this member repairs it.
-    Lease { segment: SegmentId, lasts: Duration },
-    /// Ask a holder for leave to trim our copy; it is to show that it has its own.
-    AskToTrim { segment: SegmentId, of: Member },
-    /// Answer who wants to trim its copy: show ours, or refuse.
-    AnswerTrim {
+    Lease {
+        /// Which.
         segment: SegmentId,
-        to: Member,
-        granted: bool,
+        /// They leave it alone for so long.
+        lasts: Duration,
     },
-    /// Give up our own copy, and tell the other holders.
-    Trim { segment: SegmentId },
-    /// Find out whether a member that was away still has a segment.
-    Check { segment: SegmentId, member: Member },
+    /// Ask a holder for leave to trim our copy. It is to show that it has its own.
+    AskToTrim {
+        /// Of what.
+        segment: SegmentId,
+        /// Whom.
+        of: Member,
+        /// The number of the question.
+        ask: u64,
+    },
+    /// Answer who wants to trim its copy; with [`Answer::Keeps`], show ours.
+    AnswerTrim {
+        /// Of what.
+        segment: SegmentId,
+        /// Whom.
+        to: Member,
+        /// The number of its question.
+        ask: u64,
+        /// What.
+        answer: Answer,
+    },
+    /// Give up our own copy: there are enough without it.
+    Trim {
+        /// Which.
+        segment: SegmentId,
+    },
+    /// Give up our own copy: nobody wants it kept.
+    Release {
+        /// Which.
+        segment: SegmentId,
+    },
+    /// Tell other holders that we have it no more.
+    Retract {
+        /// Which.
+        segment: SegmentId,
+        /// Whom.
+        to: Vec<Member>,
+    },
+    /// Tell a member that we have a segment, and ask whether it has it. Both exchange their lists of holders
+    /// ([`Event::Heard`]). If there is no answer it is asked again.
+    Check {
+        /// Which.
+        segment: SegmentId,
+        /// Whom.
+        member: Member,
+    },
 }
 
 /// How urgent it is, most urgent first.
@@ -128,13 +237,21 @@ pub struct Settings {
     pub rank: Duration,
     /// And by chance up to so much.
     pub jitter: Duration,
-    /// How long an offer may take before its segment is repaired by somebody else.
+    /// How long others leave a segment alone that somebody repairs, unless they hear of it again.
     pub lease: Duration,
+    /// An offer of which nothing was heard for so long has failed. At 300 kbit/s the largest segment takes this long.
+    pub offer: Duration,
+    /// Who said that it has a segment and failed an audit of it is not offered it again for so long.
+    pub distrust: Duration,
+    /// Who is here and has not shown its copy is given so long before the copy is replaced, and is asked
+    /// again after it; then after twice as long each time.
+    pub answer: Duration,
     /// After a failure a segment is left alone for so long, twice as long after each further one…
     pub backoff: Duration,
     /// …up to this.
     pub backoff_max: Duration,
-    /// Surplus copies stay so long.
+    /// Surplus copies stay so long, and no shorter than twice `grant`: who begins anew has forgotten what it
+    /// promised, and must not act before that is over.
     pub surplus: Duration,
     /// A granted trim may be done so long; who granted it keeps its own for twice as long.
     pub grant: Duration,
@@ -153,6 +270,9 @@ impl Default for Settings {
             rank: minutes(1),
             jitter: Duration::from_secs(30),
             lease: minutes(5),
+            offer: minutes(30),
+            distrust: minutes(24 * 60),
+            answer: Duration::from_secs(30),
             backoff: minutes(1),
             backoff_max: minutes(64),
             surplus: minutes(30),
@@ -173,6 +293,9 @@ impl Settings {
             &mut self.rank,
             &mut self.jitter,
             &mut self.lease,
+            &mut self.offer,
+            &mut self.distrust,
+            &mut self.answer,
             &mut self.backoff,
             &mut self.backoff_max,
             &mut self.surplus,

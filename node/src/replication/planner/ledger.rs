@@ -1,15 +1,16 @@
 //! [`Ledger`]: the segments that this member has, and who else has them.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use store::segment::SegmentId;
 
-use super::super::placement::Member;
+use super::super::placement::{Member, Roster};
 use super::super::policy::{MAX_COPIES, Policy};
 use super::event::{Level, Time};
 
-/// Members that are remembered for one segment: copies at most, and some that are away.
+/// Members that are remembered for one segment: copies at most, and some that are away. Where every
+/// member is to have it there may be as many as there are members.
 const COPIES: usize = 2 * MAX_COPIES as usize;
 
 /// One segment of ours.
@@ -17,16 +18,23 @@ const COPIES: usize = 2 * MAX_COPIES as usize;
 pub(super) struct Entry {
     pub(super) bytes: u64,
     pub(super) policy: Arc<Policy>,
+    /// Nobody wants it any more.
+    pub(super) unwanted: bool,
     /// The other holders.
     pub(super) copies: Vec<Copy>,
-    /// Since when there is something to do, how urgent it is, and when it is due.
+    /// When those that have not shown their copies are asked again.
+    pub(super) question: Question,
     pub(super) need: Option<Need>,
+    /// Its place among those whose turn it is.
+    pub(super) ready: Option<(Level, u8)>,
     /// Nothing is done before: another repairs it, or it failed.
     pub(super) not_before: Time,
     /// Failures in a row.
     pub(super) failures: u32,
-    /// Offers under way.
-    pub(super) offered: Vec<Member>,
+    /// When the others were last told that we repair it.
+    pub(super) told: Option<Time>,
+    /// How often others said so, since a copy was last added.
+    pub(super) leases: u32,
     /// Members that would not have it, and until when they are not asked again.
     pub(super) declined: Vec<(Member, Time)>,
     pub(super) trim: Trim,
@@ -40,11 +48,26 @@ pub(super) struct Copy {
     pub(super) verified: bool,
 }
 
+/// Members that are here were asked whether they have it, and not all have answered.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Question {
+    /// Since when.
+    pub(super) since: Option<Time>,
+    /// When they are asked again.
+    pub(super) again: Time,
+    /// How often they were.
+    pub(super) times: u32,
+}
+
 /// Something is to be done about a segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Need {
     pub(super) level: Level,
+    /// Since when it has been at each level, or worse.
+    pub(super) since: [Option<Time>; 4],
+    /// The earliest of these, each with its wait.
     pub(super) due: Time,
+    pub(super) jitter: Time,
 }
 
 /// How it is with our own copy.
@@ -55,18 +78,18 @@ pub(super) enum Trim {
     Kept,
     /// It is one too many since then.
     Surplus(Time),
-    /// The others were asked for leave then, and these gave it.
-    Asked(Time, Vec<Member>),
+    /// The others were asked for leave then, under this number, and these gave it.
+    Asked(Time, u64, Vec<Member>),
     /// We gave leave to another: it stays until then in any case.
     Promised(Time),
 }
 
-/// All of them.
+/// All of them, in order, so that the same events lead to the same actions.
 #[derive(Debug, Default)]
 pub(super) struct Ledger {
-    entries: HashMap<SegmentId, Entry>,
+    entries: BTreeMap<SegmentId, Entry>,
     /// The segments that a member has, too.
-    common: HashMap<Member, HashSet<SegmentId>>,
+    common: BTreeMap<Member, BTreeSet<SegmentId>>,
 }
 
 impl Ledger {
@@ -101,27 +124,61 @@ impl Ledger {
         let entry = self.entries.entry(segment).or_insert_with(|| Entry {
             bytes,
             policy: Arc::clone(&policy),
+            unwanted: false,
             copies: Vec::new(),
+            question: Question::default(),
             need: None,
+            ready: None,
             not_before: Time::ZERO,
             failures: 0,
-            offered: Vec::new(),
+            told: None,
+            leases: 0,
             declined: Vec::new(),
             trim: Trim::Kept,
         });
+        entry.unwanted = false;
         entry.bytes = bytes;
         entry.policy = policy;
     }
 
-    /// Notes a member's copy. A word of its own is not taken back by another's.
-    pub(super) fn note(&mut self, segment: &SegmentId, member: Member, verified: bool) {
+    /// Notes a member's copy. A word of its own is not taken back by another's. Where no more are remembered,
+    /// one that is not here is forgotten.
+    pub(super) fn note(
+        &mut self,
+        segment: &SegmentId,
+        member: Member,
+        verified: bool,
+        roster: &Roster,
+    ) {
         let Some(entry) = self.entries.get_mut(segment) else {
             return;
         };
+        let most = if entry.policy.everywhere {
+            COPIES.max(roster.len().saturating_mul(2))
+        } else {
+            COPIES
+        };
+        let is_new = !entry.copies.iter().any(|it| it.member == member);
+        let away = entry.copies.iter().position(|it| !roster.has(it.member));
+        let mut forgotten = None;
+        if let Some(away) = away.filter(|_| is_new && entry.copies.len() >= most) {
+            forgotten = Some(entry.copies.swap_remove(away).member);
+        }
         match entry.copies.iter().position(|it| it.member == member) {
             Some(at) => entry.copies[at].verified |= verified,
-            None if entry.copies.len() < COPIES => entry.copies.push(Copy { member, verified }),
+            None if entry.copies.len() < most => {
+                entry.copies.push(Copy { member, verified });
+                if !verified {
+                    entry.question = Question {
+                        since: entry.question.since,
+                        ..Question::default()
+                    };
+                }
+            }
             None => return,
+        }
+        if let Some(forgotten) = forgotten {
+            self.part(segment, forgotten);
         }
         self.common.entry(member).or_default().insert(*segment);
     }
@@ -132,16 +189,23 @@ impl Ledger {
             let mut copies = entry.copies.iter_mut();
             if let Some(copy) = copies.find(|it| it.member == member) {
                 copy.verified = false;
+                entry.question.again = Time::ZERO;
+                entry.question.times = 0;
             }
         }
     }
 
-    /// A member has it not.
-    pub(super) fn strike(&mut self, segment: &SegmentId, member: Member) {
+    /// A member has it not. Returns whether it had shown it.
+    pub(super) fn strike(&mut self, segment: &SegmentId, member: Member) -> bool {
+        let mut was = false;
         if let Some(entry) = self.entries.get_mut(segment) {
-            entry.copies.retain(|it| it.member != member);
+            entry.copies.retain(|it| {
+                was |= it.member == member && it.verified;
+                it.member != member
+            });
         }
         self.part(segment, member);
+        was
     }
 
     /// We have it no more.

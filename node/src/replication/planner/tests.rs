@@ -1,1 +1,4 @@
-
+mod bench;
+mod copies;
+mod repair;
+mod trim;
