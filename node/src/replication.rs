@@ -6,3 +6,6 @@
 pub mod placement;
 pub mod planner;
 pub mod policy;
+
+#[cfg(test)]
+mod sim;
