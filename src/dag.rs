@@ -2,6 +2,7 @@
 
 pub mod diff;
 mod fetch;
+mod leaves;
 pub mod path;
 pub mod pb;
 pub mod source;
@@ -10,6 +11,7 @@ pub mod walk;
 pub use diff::Diff;
 pub use fetch::fetch;
 pub(crate) use fetch::{fetch_first, fetch_one};
+pub use leaves::{Found, Leaves};
 pub use source::{BlockSource, SourceError};
 pub use walk::Walk;
 

@@ -21,6 +21,7 @@ pub mod keep;
 pub mod kubo;
 #[cfg(feature = "rocksdb")]
 pub mod pin;
+pub mod proof;
 #[cfg(feature = "rocksdb")]
 pub mod records;
 #[cfg(feature = "rocksdb")]

@@ -8,6 +8,7 @@ mod described;
 mod membership;
 mod pin;
 mod plumbing;
+mod proof;
 mod shape;
 mod swarm;
 
@@ -25,6 +26,7 @@ pub(crate) use pin::{Marks, Pin, PinType};
 pub(crate) use plumbing::{
     Block, BlockGet, BlockPut, BlockRm, Completions, Config, Dag, DagGet, DagStat, Gc, Man, Repo,
 };
+pub(crate) use proof::{Proof, ProofMake, ProofVerb, ProofVerify};
 pub(crate) use swarm::{Connect, Network, Peers, Providers, Run};
 
 /// A content store without a centre: what goes in has the CID that IPFS gives it, and whoever has the
@@ -94,6 +96,7 @@ pub(crate) enum Command {
     Car(Car),
     #[command(subcommand)]
     Dag(Dag),
+    Proof(Proof),
     ImportKubo(ImportKubo),
     #[command(subcommand)]
     Cid(CidVerb),
@@ -127,6 +130,7 @@ impl Command {
             Self::Block(Block::Get(args)) => args.network.settings(),
             Self::Dag(Dag::Get(args)) => args.network.settings(),
             Self::Dag(Dag::Stat(args)) => args.network.settings(),
+            Self::Proof(args) => args.make.network.settings(),
             Self::Verify(args) => args.network.settings(),
             Self::Run(args) => args.settings(),
             _ => Vec::new(),

@@ -18,6 +18,7 @@ mod man;
 mod membership;
 mod pass;
 mod pin;
+mod proof;
 mod restore;
 mod run;
 mod share;
@@ -59,6 +60,7 @@ impl Command {
             Self::Car(args) => car::run(&args, context),
             Self::Dag(Dag::Stat(args)) => dag::stat(&args, context),
             Self::Dag(Dag::Get(args)) => dag::get(&args, context),
+            Self::Proof(args) => proof::run(&args, context),
             Self::ImportKubo(args) => import_kubo::run(&args, context),
             Self::Cid(args) => cid::run(&args, context),
             Self::Init => init::run(context),

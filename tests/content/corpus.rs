@@ -44,3 +44,8 @@ fn no_response_of_the_corpus_panics() {
 fn no_car_of_the_corpus_panics() {
     feed("car", decoders::car);
 }
+
+#[test]
+fn no_proof_of_the_corpus_panics() {
+    feed("proof", decoders::proof);
+}

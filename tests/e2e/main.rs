@@ -27,6 +27,7 @@ mod million;
 mod parts;
 mod pins;
 mod plumbing;
+mod proof;
 mod references;
 mod reflink;
 mod resume;

@@ -5,6 +5,7 @@ use bytes::Bytes;
 use store::Cid;
 use store::car;
 use store::dag::pb::Node;
+use store::proof::Proof;
 use store::unixfs::data::Data;
 use store::unixfs::hamt::{Place, Shard};
 use store::wire::{Ask, LENGTH_SIZE, Request, Response};
@@ -96,4 +97,17 @@ pub fn car(bytes: &[u8]) {
         }
     }
     assert_eq!(again, bytes, "a file has one form");
+}
+
+/// A proof of a leaf: what is accepted has one form, and says where the leaf stands or why not.
+pub fn proof(bytes: &[u8]) {
+    if let Ok(proof) = Proof::verify(bytes, None) {
+        let again: Vec<u8> = proof.pieces().flatten().collect();
+        assert_eq!(again, bytes, "a proof has one form");
+        if let Ok(place) = proof.place()
+            && let Some(span) = place.span
+        {
+            assert!(span.first + span.count <= span.size);
+        }
+    }
 }

@@ -123,3 +123,25 @@ fn sizes_and_durations_are_read_as_people_write_them() {
         "only --local is there yet"
     );
 }
+
+#[test]
+fn a_proof_is_made_or_verified() {
+    let proof = |line: &str| {
+        let Command::Proof(proof) = parse(line).unwrap().command else {
+            panic!("not a proof")
+        };
+        proof
+    };
+    let made = proof("proof bafy --leaf 3 -o file");
+    assert!(made.verify.is_none());
+    let made = made.make;
+    assert_eq!((made.target.as_deref(), made.leaf), (Some("bafy"), Some(3)));
+    let verified = proof("proof verify file bafy");
+    let Some(ProofVerb::Verify(verify)) = verified.verify else {
+        panic!("not verified")
+    };
+    assert_eq!(verify.cid.as_deref(), Some("bafy"));
+    for line in ["proof", "proof bafy", "proof --leaf 3", "proof verify"] {
+        assert!(parse(line).is_err(), "{line}");
+    }
+}

@@ -38,7 +38,7 @@ pub use self::pin::{
     Holder, Pin, PinExpiry, PinFilter, PinMarks, PinRequest, PinType, PinVerified, Updated,
 };
 pub use self::plumbing::{
-    BlockPut, BlockRequest, DagRequest, DagStat, DagsStat, KuboCopied, KuboRefused,
+    BlockPut, BlockRequest, DagProof, DagRequest, DagStat, DagsStat, KuboCopied, KuboRefused,
 };
 pub use self::progress::{Giver, Phase, Progress};
 pub use self::storage::{Collected, Gc, RepoStat, Usage};

@@ -1,4 +1,4 @@
-//! `dag stat`.
+//! `dag stat` and `proof`.
 
 use std::collections::HashSet;
 
@@ -7,12 +7,14 @@ use store::blockstore::Blockstore;
 use store::cid::Key;
 use store::dag::path::resolve;
 use store::dag::walk::MAX_VISITED;
-use store::dag::{self, BlockSource, DagError, Walk};
+use store::dag::{self, BlockSource, DagError, Leaves, SourceError, Walk};
+use store::proof;
+use store::unixfs::Piece;
 
 use super::source::Source;
 use super::{Service, target};
 use crate::api::conversation::Speaker;
-use crate::api::message::{Content, DagRequest, DagStat, DagsStat, Failure, Item};
+use crate::api::message::{Content, DagProof, DagRequest, DagStat, DagsStat, Event, Failure, Item};
 
 /// Blocks that are looked for at once in the index.
 const LOOKED_AT: usize = 256;
@@ -24,6 +26,7 @@ impl Service {
     pub(super) fn dag(&self, request: &DagRequest, speaker: &Speaker) -> Result<(), Failure> {
         match request {
             DagRequest::Stat(contents) => self.dag_stat(contents, speaker),
+            DagRequest::Proof(proof) => self.dag_proof(proof, speaker),
         }
     }
 
@@ -48,6 +51,33 @@ impl Service {
         all.shared_bytes = all.total_bytes - all.unique_bytes;
         speaker.item(Item::Dags(all))?;
         Ok(())
+    }
+
+    fn dag_proof(&self, request: &DagProof, speaker: &Speaker) -> Result<(), Failure> {
+        let named = target::parse(&request.content)?;
+        let source = Source::on_demand(self, speaker, &named, request.content.timeout);
+        let store = self.repo.blocks().as_ref();
+        // Nodes that are here need not be read.
+        let links = |cid: &Cid| match store.links(cid) {
+            Ok(Some(links)) => Ok(links),
+            _ if source.is_gone() => Err(SourceError::Cancelled),
+            _ => Ok(dag::links(&source.block(cid)?)?),
+        };
+        let proof = source.watched(|| {
+            let root = resolve(&source, &named.target)?;
+            source.note_use()?;
+            let mut leaves = Leaves::new(links);
+            Ok(proof::prove_from(
+                &source,
+                &mut leaves,
+                &root,
+                request.leaf,
+            )?)
+        })?;
+        for piece in proof.pieces() {
+            speaker.send(&Event::Piece(Piece::Data(piece)))?;
+        }
+        self.keep_cached(&source)
     }
 
     /// Walks one DAG, by the index alone where its blocks are here.

@@ -4,6 +4,7 @@
 use store::blockstore::StoreError;
 use store::dag::path::ResolveError;
 use store::dag::{DagError, SourceError};
+use store::proof::ProveError;
 use store::repo::RepoError;
 use store::unixfs::import::ImportError;
 use store::unixfs::output::BuildError;
@@ -57,6 +58,16 @@ impl From<ResolveError> for Failure {
         match error {
             ResolveError::Source(error) => error.into(),
             other => failure(FailureKind::NotFound, other.to_string()),
+        }
+    }
+}
+
+impl From<ProveError> for Failure {
+    fn from(error: ProveError) -> Self {
+        match error {
+            ProveError::Source(error) => error.into(),
+            error @ ProveError::NoLeaf { .. } => failure(FailureKind::NotFound, error.to_string()),
+            error => failure(FailureKind::Error, error.to_string()),
         }
     }
 }

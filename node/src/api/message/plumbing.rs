@@ -41,6 +41,17 @@ pub enum DagRequest {
     /// How large they are, each and together; what is not here is fetched. Answered by
     /// [`Item::Dag`](super::Item::Dag)s and one [`Item::Dags`](super::Item::Dags).
     Stat(Vec<Content>),
+    /// A leaf of the one that is named, and the blocks that prove it. Answered by data: a CAR file.
+    Proof(DagProof),
+}
+
+/// Which leaf is proven.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DagProof {
+    /// The content.
+    pub content: Content,
+    /// The number of the leaf, from 0, in the order of the content.
+    pub leaf: u64,
 }
 
 /// The size of a DAG.
