@@ -3,6 +3,7 @@
 
 #[cfg(feature = "rocksdb")]
 pub mod adds;
+pub mod audit;
 #[cfg(feature = "rocksdb")]
 pub mod backup;
 pub mod block;
