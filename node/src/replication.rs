@@ -3,6 +3,7 @@
 //! No coordinator and no log: every member computes the same answer from what it has heard, and acts only
 //! when it is its turn. What decides is sans-IO: clock and randomness are arguments.
 
+pub mod audit;
 pub mod placement;
 pub mod planner;
 pub mod policy;

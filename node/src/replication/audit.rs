@@ -1,0 +1,519 @@
+//! [`Auditor`]: asks the others who hold what is held here whether they have it, and draws the
+//! consequences. Sans-IO: clock and randomness are arguments, and it never asks the disk.
+//!
+//! Once in an interval each segment comes up, in an order that is new each time, and one of its other
+//! holders is challenged ([`store::audit`]), in turn. What becomes of it is kept apart ([`Outcome`]): wrong
+//! and missing say that this copy is none, silence says that nobody is there, and late is a matter of
+//! trust. Nothing is for ever: what weighs against a member is halved each day, by our own clock.
+
+mod cursor;
+mod standing;
+
+#[cfg(test)]
+mod sim;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use rand::Rng;
+use rand::rngs::StdRng;
+use store::audit::{LEAVES_MAX, Nonce, Verdict};
+use store::segment::SegmentId;
+
+use self::cursor::Cursor;
+use self::standing::Standing;
+use super::placement::Member;
+
+/// Our own clock: time since some moment that does not change while the program runs.
+pub type Time = Duration;
+
+/// How much is asked, and what is waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// Each segment comes up once in this time.
+    pub interval: Duration,
+    /// Leaves of a usual challenge: it costs both sides the reading of so many.
+    pub leaves: usize,
+    /// One of so many challenges is about [`LEAVES_MAX`]: only these tell who fetches what he is asked for.
+    pub full_every: u32,
+    /// Challenges under way at once; one to each member.
+    pub in_flight: usize,
+    /// An answer that takes longer, and two round trips, is late: enough for a disk of 40 MB/s that seeks
+    /// for each leaf.
+    pub deadline: Duration,
+    /// After this time there is no answer.
+    pub patience: Duration,
+    /// A member that was silent is left alone for so long, and four times as long after the second time.
+    pub rest: Duration,
+    /// So long a member gets nothing new after [`WRONGS`] wrong answers in as long a time.
+    pub refusal: Duration,
+    /// In this time half of what weighs against a member is forgotten.
+    pub half_life: Duration,
+}
+
+/// Wrong answers that are too many.
+pub const WRONGS: usize = 3;
+
+/// Challenges without an answer after which a member counts as offline.
+pub const SILENCES: u8 = 3;
+
+/// No more than this is granted for a round trip: whoever answers pings late must not gain by it.
+pub const ROUND_TRIP_MAX: Duration = Duration::from_millis(500);
+
+/// Members that are remembered for what weighs against them; those with the least are forgotten. Each takes
+/// some 100 bytes.
+const STANDINGS_MAX: usize = 1 << 16;
+
+/// What could not be asked in time is made up for, up to this part of an interval.
+const ARREARS: u32 = 24;
+
+/// The worker says what became of each challenge. One of which nothing is heard for so many times the
+/// patience is given up.
+const LOST_AFTER: u32 = 4;
+
+/// A challenge that is under way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ChallengeId(u64);
+
+/// What the auditor is told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// Time has passed.
+    Tick,
+    /// An answer came, and was compared.
+    Answered {
+        /// To which challenge.
+        id: ChallengeId,
+        /// From the question's last byte to the answer's.
+        took: Duration,
+        /// The member's usual round trip, measured before.
+        round_trip: Duration,
+        /// What it is worth.
+        verdict: Verdict,
+    },
+    /// No answer came within [`Settings::patience`], or the member could not be reached.
+    Silent {
+        /// To which challenge.
+        id: ChallengeId,
+    },
+    /// It could not be asked, by no fault of the member: our own copy is gone, say.
+    Dropped {
+        /// Which.
+        id: ChallengeId,
+    },
+}
+
+/// What is to be done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Challenge this member, and say what became of it.
+    Ask {
+        /// Whose end is to be told.
+        id: ChallengeId,
+        /// About what.
+        segment: SegmentId,
+        /// Whom.
+        holder: Member,
+        /// What determines the leaves.
+        nonce: Nonce,
+        /// How many, or all.
+        leaves: usize,
+    },
+    /// A challenge has ended so.
+    Found {
+        /// About what.
+        segment: SegmentId,
+        /// Of whom.
+        holder: Member,
+        /// How.
+        outcome: Outcome,
+    },
+    /// Tell this member that these leaves of his are wrong: he should look at his disk.
+    Tell {
+        /// Whom.
+        holder: Member,
+        /// Of which segment.
+        segment: SegmentId,
+        /// Numbers within the segment.
+        leaves: Vec<u64>,
+    },
+    /// Our own copy is not whole.
+    Scrub {
+        /// Of what.
+        segment: SegmentId,
+    },
+    /// This member did not answer [`SILENCES`] times in a row.
+    Offline {
+        /// Who.
+        holder: Member,
+    },
+}
+
+/// How a challenge ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Outcome {
+    /// In time, and right.
+    Right,
+    /// Right, but late: the bytes are somewhere.
+    Late,
+    /// It says that it has some of it not.
+    Missing,
+    /// It says that it has what it has not.
+    Wrong,
+    /// Nothing came, [`SILENCES`] times.
+    Silent,
+}
+
+impl Outcome {
+    /// Whether the copy counts from now on; `None` where nothing has been learnt about it.
+    #[must_use]
+    pub const fn counts(self) -> Option<bool> {
+        match self {
+            Self::Right => Some(true),
+            Self::Missing | Self::Wrong => Some(false),
+            Self::Late | Self::Silent => None,
+        }
+    }
+}
+
+/// What is held here, and who else holds it.
+pub trait Holdings {
+    /// Segments that are held here. They have the numbers below this, which may change when one goes.
+    fn count(&self) -> usize;
+    /// One of them.
+    fn segment(&self, number: usize) -> Option<SegmentId>;
+    /// The other members that hold it, as far as is known, and are not gone.
+    fn others(&self, segment: &SegmentId) -> Vec<Member>;
+}
+
+/// Decides whom to ask about what, and what follows from the answers.
+#[derive(Debug)]
+pub struct Auditor {
+    settings: Settings,
+    rng: StdRng,
+    cursor: Cursor,
+    /// Came up, and waits until its holder is not asked about something else.
+    held: Option<SegmentId>,
+    /// When the next segment comes up; `None` before the first step.
+    next_at: Option<Time>,
+    /// No more than [`Settings::in_flight`].
+    flights: BTreeMap<ChallengeId, Flight>,
+    last: u64,
+    standings: BTreeMap<Member, Standing>,
+    /// When silent members are asked again; no more than there are standings.
+    retries: BTreeSet<(Time, Member, SegmentId)>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Flight {
+    segment: SegmentId,
+    holder: Member,
+    since: Time,
+}
+
+/// Who is asked about a segment.
+enum Choice {
+    Holder(Member),
+    /// All who could be are being asked.
+    Busy,
+    Nobody,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+        Self {
+            interval: DAY,
+            leaves: 8,
+            full_every: 8,
+            in_flight: 4,
+            deadline: Duration::from_millis(1500),
+            patience: Duration::from_secs(15),
+            rest: Duration::from_secs(60),
+            refusal: DAY,
+            half_life: DAY,
+        }
+    }
+}
+
+impl Settings {
+    /// All waits divided by `scale`, but those that disks and networks take.
+    #[must_use]
+    pub fn scaled(self, scale: u32) -> Self {
+        let scale = scale.max(1);
+        Self {
+            interval: self.interval / scale,
+            rest: self.rest / scale,
+            refusal: self.refusal / scale,
+            half_life: self.half_life / scale,
+            ..self
+        }
+    }
+}
+
+impl Auditor {
+    /// One that has asked nobody yet.
+    #[must_use]
+    pub fn new(settings: Settings, rng: StdRng) -> Self {
+        Self {
+            settings,
+            rng,
+            cursor: Cursor::default(),
+            held: None,
+            next_at: None,
+            flights: BTreeMap::new(),
+            last: 0,
+            standings: BTreeMap::new(),
+            retries: BTreeSet::new(),
+        }
+    }
+
+    /// Takes in what happened, and says what to do.
+    pub fn step(&mut self, now: Time, event: Event, holdings: &dyn Holdings) -> Vec<Action> {
+        let mut actions = Vec::new();
+        match event {
+            Event::Tick => {}
+            Event::Answered {
+                id,
+                took,
+                round_trip,
+                verdict,
+            } => {
+                let allowed = self.settings.deadline + 2 * round_trip.min(ROUND_TRIP_MAX);
+                self.answered(now, id, took > allowed, verdict, &mut actions);
+            }
+            Event::Silent { id } => self.silent(now, id, &mut actions),
+            Event::Dropped { id } => {
+                self.land(id);
+            }
+        }
+        let patience = self.settings.patience * LOST_AFTER;
+        self.flights
+            .retain(|_, flight| now.saturating_sub(flight.since) < patience);
+        self.ask_again(now, holdings, &mut actions);
+        self.ask(now, holdings, &mut actions);
+        actions
+    }
+
+    /// When to [tick](Event::Tick) next, if nothing else happens.
+    #[must_use]
+    pub fn wake(&self) -> Option<Time> {
+        let patience = self.settings.patience * LOST_AFTER;
+        let lost = self.flights.values().map(|flight| flight.since + patience);
+        if self.flights.len() >= self.settings.in_flight {
+            return lost.min();
+        }
+        // Who waits for a busy holder is woken by the answer, or by its absence.
+        let next = self.next_at.filter(|_| self.held.is_none());
+        let mut retries = self.retries.iter();
+        let retry = retries.find(|(_, holder, _)| !self.is_busy(*holder));
+        let retry = retry.map(|(at, ..)| *at);
+        lost.chain(next).chain(retry).min()
+    }
+
+    /// Whether this member may get something new: it does not while [`Settings::refusal`] lasts.
+    #[must_use]
+    pub fn takes(&self, member: Member, now: Time) -> bool {
+        let standing = self.standings.get(&member);
+        standing.is_none_or(|standing| standing.takes(now))
+    }
+
+    /// How far this member is trusted, from 1, fully, towards 0. A wrong answer halves it, once; ten late
+    /// ones do the same.
+    #[must_use]
+    pub fn score(&self, member: Member, now: Time) -> f64 {
+        let standing = self.standings.get(&member);
+        standing.map_or(1.0, |standing| standing.score(now, self.settings.half_life))
+    }
+
+    fn answered(
+        &mut self,
+        now: Time,
+        id: ChallengeId,
+        is_late: bool,
+        verdict: Verdict,
+        actions: &mut Vec<Action>,
+    ) {
+        let Some(Flight {
+            segment, holder, ..
+        }) = self.land(id)
+        else {
+            return;
+        };
+        let settings = self.settings;
+        let standing = self.standing(holder, now);
+        standing.heard();
+        let outcome = match verdict {
+            Verdict::Unknown => {
+                actions.push(Action::Scrub { segment });
+                return;
+            }
+            Verdict::Right if is_late => {
+                standing.late(now, &settings);
+                Outcome::Late
+            }
+            Verdict::Right => Outcome::Right,
+            Verdict::Missing { .. } => Outcome::Missing,
+            Verdict::Wrong { leaves } => {
+                standing.wrong(now, &settings);
+                actions.push(Action::Tell {
+                    holder,
+                    segment,
+                    leaves,
+                });
+                Outcome::Wrong
+            }
+        };
+        actions.push(Action::Found {
+            segment,
+            holder,
+            outcome,
+        });
+    }
+
+    fn silent(&mut self, now: Time, id: ChallengeId, actions: &mut Vec<Action>) {
+        let Some(flight) = self.land(id) else { return };
+        let Flight {
+            segment, holder, ..
+        } = flight;
+        let rest = self.settings.rest;
+        let standing = self.standing(holder, now);
+        let until = standing.silent(now, rest);
+        if standing.silences() < SILENCES {
+            self.retries.insert((until, holder, segment));
+            return;
+        }
+        if standing.silences() == SILENCES {
+            actions.push(Action::Offline { holder });
+        }
+        let outcome = Outcome::Silent;
+        actions.push(Action::Found {
+            segment,
+            holder,
+            outcome,
+        });
+    }
+
+    fn land(&mut self, id: ChallengeId) -> Option<Flight> {
+        self.flights.remove(&id)
+    }
+
+    /// Those that were silent, about the same.
+    fn ask_again(&mut self, now: Time, holdings: &dyn Holdings, actions: &mut Vec<Action>) {
+        while self.flights.len() < self.settings.in_flight {
+            let mut due = self.retries.iter().take_while(|(at, ..)| *at <= now);
+            let free = due.find(|(_, holder, _)| !self.is_busy(*holder));
+            let Some((at, holder, segment)) = free.copied() else {
+                return;
+            };
+            self.retries.remove(&(at, holder, segment));
+            if holdings.others(&segment).contains(&holder) {
+                actions.push(self.fly(now, segment, holder));
+            }
+        }
+    }
+
+    /// Whatever has come up.
+    fn ask(&mut self, now: Time, holdings: &dyn Holdings, actions: &mut Vec<Action>) {
+        let interval = self.settings.interval;
+        let count = u32::try_from(holdings.count()).unwrap_or(u32::MAX);
+        let Some(gap) = interval.checked_div(count) else {
+            (self.held, self.next_at) = (None, None);
+            return;
+        };
+        // All members start at once after a loss of power: they should not ask at once.
+        let first = self.next_at;
+        let mut next = first.unwrap_or_else(|| now + self.jitter(gap) / 2);
+        next = next.max(now.saturating_sub(interval / ARREARS));
+        while next <= now && self.flights.len() < self.settings.in_flight {
+            let segment = self.held.take().or_else(|| {
+                let number = self.cursor.next(holdings.count(), &mut self.rng)?;
+                holdings.segment(number)
+            });
+            if let Some(segment) = segment {
+                match self.choose(now, &segment, holdings) {
+                    Choice::Holder(holder) => actions.push(self.fly(now, segment, holder)),
+                    Choice::Busy => {
+                        self.held = Some(segment);
+                        break;
+                    }
+                    Choice::Nobody => {}
+                }
+            }
+            next += self.jitter(gap);
+        }
+        self.next_at = Some(next);
+    }
+
+    /// Each of the other holders in turn, a round after a round; those that rest are passed over.
+    fn choose(&self, now: Time, segment: &SegmentId, holdings: &dyn Holdings) -> Choice {
+        let mut others = holdings.others(segment);
+        others.retain(|member| {
+            let standing = self.standings.get(member);
+            !standing.is_some_and(|standing| standing.rests(now))
+        });
+        if others.is_empty() {
+            return Choice::Nobody;
+        }
+        others.sort_unstable();
+        let turn = self.cursor.round().wrapping_add(u64::from(segment.0[0]));
+        let first = usize::try_from(turn % others.len() as u64).unwrap_or_default();
+        others.rotate_left(first);
+        let free = others.into_iter().find(|member| !self.is_busy(*member));
+        free.map_or(Choice::Busy, Choice::Holder)
+    }
+
+    fn is_busy(&self, member: Member) -> bool {
+        self.flights.values().any(|flight| flight.holder == member)
+    }
+
+    fn fly(&mut self, now: Time, segment: SegmentId, holder: Member) -> Action {
+        self.last += 1;
+        let id = ChallengeId(self.last);
+        let since = now;
+        self.flights.insert(
+            id,
+            Flight {
+                segment,
+                holder,
+                since,
+            },
+        );
+        let is_full = self.rng.random_ratio(1, self.settings.full_every.max(1));
+        Action::Ask {
+            id,
+            segment,
+            holder,
+            nonce: self.rng.random(),
+            leaves: if is_full {
+                LEAVES_MAX
+            } else {
+                self.settings.leaves
+            },
+        }
+    }
+
+    /// From half of `time` to half as much again.
+    fn jitter(&mut self, time: Duration) -> Duration {
+        time.mul_f64(self.rng.random_range(0.5..1.5))
+    }
+
+    fn standing(&mut self, member: Member, now: Time) -> &mut Standing {
+        let half_life = self.settings.half_life;
+        if self.standings.len() >= STANDINGS_MAX && !self.standings.contains_key(&member) {
+            let score = |standing: &Standing| standing.score(now, half_life);
+            let best = self
+                .standings
+                .iter()
+                .max_by(|a, b| score(a.1).total_cmp(&score(b.1)))
+                .map(|(member, _)| *member);
+            if let Some(best) = best {
+                self.standings.remove(&best);
+                self.retries.retain(|(_, member, _)| *member != best);
+            }
+        }
+        self.standings.entry(member).or_default()
+    }
+}
