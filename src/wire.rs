@@ -11,7 +11,9 @@
 
 mod bulk;
 mod holders;
+pub mod member;
 mod proto;
+pub mod reconcile;
 mod request;
 mod response;
 

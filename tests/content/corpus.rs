@@ -41,6 +41,11 @@ fn no_response_of_the_corpus_panics() {
 }
 
 #[test]
+fn no_message_of_members_of_the_corpus_panics() {
+    feed("member", decoders::member);
+}
+
+#[test]
 fn no_car_of_the_corpus_panics() {
     feed("car", decoders::car);
 }

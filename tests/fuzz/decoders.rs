@@ -8,6 +8,7 @@ use store::dag::pb::Node;
 use store::proof::Proof;
 use store::unixfs::data::Data;
 use store::unixfs::hamt::{Place, Shard};
+use store::wire::member::{MemberRequest, MemberResponse, Record, Rumour};
 use store::wire::{Ask, LENGTH_SIZE, Request, Response};
 
 /// A dag-pb node: what is accepted has one encoding only, apart from fields that may be absent.
@@ -61,6 +62,29 @@ pub fn response(bytes: &[u8]) {
             .flatten()
             .collect();
         assert_eq!(Response::decode(&whole.into()), Ok(response));
+    }
+}
+
+/// What members send each other: a record, a question, an answer and an announcement.
+pub fn member(bytes: &[u8]) {
+    let bytes = Bytes::copy_from_slice(bytes);
+    if let Ok(record) = Record::decode(&bytes) {
+        let again = record.encode().expect("what was accepted may be sent");
+        assert_eq!(Record::decode(&again), Ok(record));
+    }
+    if let Ok(request) = MemberRequest::decode(&bytes) {
+        let again = request.encode().expect("what was accepted may be sent");
+        let again = again.slice(LENGTH_SIZE..);
+        assert_eq!(MemberRequest::decode(&again), Ok(request));
+    }
+    if let Ok(response) = MemberResponse::decode(&bytes) {
+        let again = response.encode().expect("what was accepted may be sent");
+        let again = again.slice(LENGTH_SIZE..);
+        assert_eq!(MemberResponse::decode(&again), Ok(response));
+    }
+    if let Ok(rumour) = Rumour::decode(&bytes) {
+        let again = rumour.encode().expect("what was accepted may be sent");
+        assert_eq!(Rumour::decode(&again.into()), Ok(rumour));
     }
 }
 
