@@ -8,6 +8,7 @@
 mod exchange;
 mod load;
 mod log;
+mod members;
 mod metrics;
 mod network;
 mod paths;
@@ -20,6 +21,7 @@ use serde::{Deserialize, Serialize};
 pub use exchange::Exchange;
 pub use load::{ConfigError, Flag, Loaded, Origin, Sources};
 pub use log::{Format, Log};
+pub use members::{MemberTags, Members};
 pub use metrics::{Metrics, MetricsAddress};
 pub use multiaddr::Multiaddr;
 pub use network::{InvalidName, Network, NetworkName};
@@ -39,6 +41,8 @@ pub struct Config {
     pub storage: Storage,
     /// The swarm.
     pub network: Network,
+    /// What this node tells the other members.
+    pub members: Members,
     /// Blocks from others, and ours to them.
     pub exchange: Exchange,
     /// Metrics over HTTP.

@@ -16,6 +16,7 @@ use tokio::sync::mpsc;
 
 use crate::discovery::store::{PROVIDER_TTL, ProviderStore};
 use crate::exchange::codec::ChunkCodec;
+use crate::members::codec::MemberCodec;
 use crate::network::{NetworkConfig, NetworkError, NetworkName, Role};
 use crate::streams::Streams;
 
@@ -43,8 +44,16 @@ const MAX_STREAMS: usize = 256;
 /// A DHT query is given up after this long; libp2p's 60 s is how long a person would watch.
 const QUERY_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// The largest gossip message in bytes, signature included. Announcements have 16 addresses at most.
+/// The largest gossip message in bytes, signature included. An announcement has two records at most, or
+/// 32 accusations.
 pub(crate) const MAX_GOSSIP: usize = 12 << 10;
+
+/// What a member does not answer within this it never answers; the membership counts on far less.
+const MEMBER_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// Questions of members on one connection, both directions together: a probe, a pull, and what is asked
+/// for others.
+const MEMBER_STREAMS: usize = 32;
 
 /// A host behind one address (a NAT, a machine with many nodes) may have this many peers before
 /// gossip scores them down.
@@ -62,6 +71,7 @@ pub(crate) struct Behaviour {
     mdns: Toggle<mdns::tokio::Behaviour>,
     pub(crate) exchange: request_response::Behaviour<ChunkCodec>,
     pub(crate) bulk: Streams,
+    pub(crate) member: request_response::Behaviour<MemberCodec>,
 }
 
 /// Gossip that hears of our topics only, so that a peer cannot make us remember others.
@@ -86,6 +96,7 @@ impl Behaviour {
             mdns: multicast(config.mdns, peer).into(),
             exchange: exchange(&config.network),
             bulk: Streams::new(config.network.bulk(), streams),
+            member: member(config),
         })
     }
 }
@@ -180,7 +191,7 @@ fn message_id(message: &gossipsub::Message) -> gossipsub::MessageId {
 
 fn scores(topic: &IdentTopic) -> (gossipsub::PeerScoreParams, gossipsub::PeerScoreThresholds) {
     let announcements = gossipsub::TopicScoreParams {
-        // Announcements come each few minutes: silence is no fault, so nothing is taken off for it, and little
+        // Announcements come each few minutes or hours: silence is no fault, so nothing is taken off for it, and little
         // is given for having been there for long.
         mesh_message_deliveries_weight: 0.0,
         mesh_failure_penalty_weight: 0.0,
@@ -210,6 +221,21 @@ fn multicast(wanted: bool, peer: PeerId) -> Option<mdns::tokio::Behaviour> {
             |error| tracing::warn!(%error, "no multicast DNS: peers on the LAN are not found"),
         )
         .ok()
+}
+
+/// A client asks nothing here, and tells nobody that it could be asked.
+fn member(config: &NetworkConfig) -> request_response::Behaviour<MemberCodec> {
+    let support = match config.role {
+        Role::Storage => ProtocolSupport::Full,
+        Role::Client => ProtocolSupport::Outbound,
+    };
+    request_response::Behaviour::with_codec(
+        MemberCodec,
+        [(config.network.member(), support)],
+        request_response::Config::default()
+            .with_request_timeout(MEMBER_TIMEOUT)
+            .with_max_concurrent_streams(MEMBER_STREAMS),
+    )
 }
 
 fn exchange(network: &NetworkName) -> request_response::Behaviour<ChunkCodec> {

@@ -4,8 +4,10 @@
 use libp2p::{Multiaddr, PeerId};
 use store::Cid;
 use store::wire;
+use store::wire::member::Holdings;
 use tokio::sync::{mpsc, oneshot};
 
+use crate::members::{Member, Offer, Sight};
 use crate::network::{ConnectError, PeerInfo, ProviderRecord, ReplyChannel, RequestError};
 use crate::streams::StreamReply;
 
@@ -49,6 +51,15 @@ pub(crate) enum Command {
     AddressesOf {
         peers: Vec<PeerId>,
         reply: oneshot::Sender<Vec<(PeerId, Vec<Multiaddr>)>>,
+    },
+    Members {
+        reply: oneshot::Sender<(Vec<Member>, Sight)>,
+    },
+    Offer {
+        offer: Offer,
+    },
+    Hold {
+        holdings: Holdings,
     },
     Peers {
         reply: oneshot::Sender<Vec<PeerInfo>>,

@@ -14,8 +14,8 @@ use tokio::time::Interval;
 use crate::behaviour::{Behaviour, BehaviourEvent};
 use crate::command::Command;
 use crate::discovery::{self, Discovery};
-use crate::gossip::Gossip;
 use crate::listen::Listeners;
+use crate::members::{self, GOODBYE};
 use crate::peers::Peers;
 use crate::requests::Requests;
 use crate::writer::Written;
@@ -34,7 +34,7 @@ pub(crate) struct Driver {
     listeners: Listeners,
     peers: Peers,
     discovery: Discovery,
-    gossip: Gossip,
+    members: members::Service,
     requests: Requests,
     written: Written,
 }
@@ -56,6 +56,10 @@ impl Driver {
                     None => break None,
                 },
                 _ = self.tick.tick() => self.on_tick(),
+                () = self.members.due() => {
+                    let addresses = self.listeners.addresses();
+                    self.members.on_tick(&mut self.swarm, &mut self.peers, addresses);
+                }
             }
         };
         Box::pin(self.close()).await;
@@ -110,6 +114,11 @@ impl Driver {
             Command::AddressesOf { peers, reply } => {
                 drop(reply.send(self.peers.addresses_of(peers)));
             }
+            Command::Members { reply } => {
+                drop(reply.send((self.members.members(), self.members.sight())));
+            }
+            Command::Offer { offer } => self.members.offer(&offer),
+            Command::Hold { holdings } => self.members.hold(holdings),
             Command::Peers { reply } => drop(reply.send(self.peers.list())),
             Command::Addresses { reply } => drop(reply.send(self.listeners.full())),
             Command::Shutdown { done } => drop(done),
@@ -147,6 +156,7 @@ impl Driver {
                 ..
             } => {
                 self.peers.on_closed(peer_id, connection_id, &endpoint);
+                self.members.on_closed(swarm, &mut self.peers, &peer_id);
             }
             SwarmEvent::OutgoingConnectionError {
                 peer_id,
@@ -154,6 +164,7 @@ impl Driver {
                 error,
             } => {
                 self.peers.on_dial_error(connection_id, peer_id, &error);
+                self.members.on_dial_error(swarm, &mut self.peers, peer_id);
             }
             SwarmEvent::IncomingConnectionError {
                 send_back_addr,
@@ -169,11 +180,15 @@ impl Driver {
     fn on_behaviour_event(&mut self, event: BehaviourEvent) {
         let (swarm, peers) = (&mut self.swarm, &mut self.peers);
         match event {
-            BehaviourEvent::Identify(event) => peers.on_identify(swarm, event),
+            BehaviourEvent::Identify(event) => {
+                self.members.on_identify(swarm, peers, &event);
+                peers.on_identify(swarm, event);
+            }
             BehaviourEvent::Ping(event) => peers.on_ping(&event),
             BehaviourEvent::Mdns(event) => discovery::mdns::on_event(swarm, peers, event),
             BehaviourEvent::Kademlia(event) => self.discovery.on_event(swarm, peers, event),
-            BehaviourEvent::Gossip(event) => self.gossip.on_event(swarm, peers, event),
+            BehaviourEvent::Gossip(event) => self.members.on_gossip(swarm, peers, event),
+            BehaviourEvent::Member(event) => self.members.on_event(swarm, peers, event),
             BehaviourEvent::Exchange(event) => self.requests.on_event(swarm, peers, event),
             BehaviourEvent::Bulk(never) => match never {},
         }
@@ -182,13 +197,26 @@ impl Driver {
     fn on_tick(&mut self) {
         self.peers.on_tick(&mut self.swarm);
         self.discovery.on_tick(&mut self.swarm);
-        self.gossip
-            .on_tick(&mut self.swarm, self.listeners.addresses());
     }
 
-    /// Stops listening, closes all connections, and waits until the last record is on disk.
+    /// Tells the other members, which takes one round trip.
+    async fn say_goodbye(&mut self) {
+        self.members.leave(&mut self.swarm, &mut self.peers);
+        let told = async {
+            while !self.members.has_left() {
+                let event = self.swarm.select_next_some().await;
+                self.on_swarm_event(event);
+            }
+        };
+        if tokio::time::timeout(GOODBYE, told).await.is_err() {
+            tracing::debug!("not every member took note of our goodbye");
+        }
+    }
+
+    /// Says goodbye, stops listening, closes all connections, and waits until the last record is on disk.
     async fn close(mut self) {
         self.commands.close();
+        self.say_goodbye().await;
         self.listeners.stop(&mut self.swarm);
         for peer in self.peers.connected() {
             // An error means that it is gone already.

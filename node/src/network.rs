@@ -15,6 +15,7 @@ use libp2p::identity::Keypair;
 use libp2p::request_response::{InboundRequestId, ResponseChannel};
 use libp2p::{Multiaddr, PeerId, Stream};
 use store::repo::Repo;
+use store::wire::member::Holdings;
 use store::{Cid, wire};
 use tokio::sync::{broadcast, mpsc, oneshot};
 
@@ -23,6 +24,7 @@ pub use self::error::{ConnectError, NetworkError, RequestError};
 use crate::address;
 use crate::command::Command;
 use crate::driver::Driver;
+use crate::members::{Member, Offer, Sight};
 use crate::metrics::Metrics;
 use crate::streams::StreamError;
 
@@ -312,6 +314,24 @@ impl Network {
         self.ask(|reply| Command::Peers { reply })
             .await
             .unwrap_or_default()
+    }
+
+    /// The members of the swarm, ourselves among them, and how much of it is in sight. Nobody, once the swarm
+    /// has ended.
+    pub async fn members(&self) -> (Vec<Member>, Sight) {
+        self.ask(|reply| Command::Members { reply })
+            .await
+            .unwrap_or_default()
+    }
+
+    /// Tells the other members what we hold, if it changed: sooner or later, as it changes often.
+    pub async fn hold(&self, holdings: Holdings) {
+        self.tell(Command::Hold { holdings }).await;
+    }
+
+    /// Tells the other members what we offer, as far as it changed.
+    pub(crate) async fn offer(&self, offer: Offer) {
+        self.tell(Command::Offer { offer }).await;
     }
 
     /// The addresses that we listen on, each with our `/p2p/` at its end.

@@ -5,6 +5,7 @@ mod host;
 mod inside;
 mod joined;
 mod joining;
+mod offer;
 mod ports;
 
 use std::net::SocketAddr;

@@ -214,6 +214,22 @@ impl Peers {
         }
     }
 
+    /// Dials a member, unless it is connected or being dialled already. Says whether it could begin.
+    pub(crate) fn dial(&mut self, swarm: &mut Swarm<Behaviour>, peer: PeerId) -> bool {
+        if self.strangers.contains(&peer) {
+            return false;
+        }
+        let options = DialOpts::peer_id(peer)
+            .condition(PeerCondition::DisconnectedAndNotDialing)
+            .addresses(self.table.addresses(&peer))
+            .extend_addresses_through_behaviour()
+            .build();
+        matches!(
+            swarm.dial(options),
+            Ok(()) | Err(DialError::DialPeerConditionFalse(_))
+        )
+    }
+
     pub(crate) fn on_opened(&mut self, peer: PeerId, id: ConnectionId, point: ConnectedPoint) {
         tracing::debug!(%peer, address = %point.get_remote_address(), "connection opened");
         let way = if point.is_dialer() { OUT } else { IN };

@@ -123,6 +123,31 @@ fn text_becomes_the_type_of_its_setting() {
 }
 
 #[test]
+fn tags_come_as_a_table_or_as_pairs() {
+    let tags = |loaded: &Loaded| loaded.config.members.tags.to_string();
+    let env = from(&[("STORE_MEMBERS_TAGS", "zone=eu-1, rack=7")], Vec::new()).unwrap();
+    assert_eq!(tags(&env), "rack=7 zone=eu-1");
+    let text = "[members]\ntags = { zone = \"eu-1\" }\n";
+    assert!(file(text).is_ok());
+    assert_eq!(
+        toml::from_str::<Config>(text)
+            .unwrap()
+            .members
+            .tags
+            .to_string(),
+        "zone=eu-1"
+    );
+    for (value, reason) in [
+        ("zone", "`zone` is no pair"),
+        ("Zone=a", "tag name `Zone`"),
+        ("zone=", "tag value"),
+    ] {
+        let error = from(&[("STORE_MEMBERS_TAGS", value)], Vec::new()).unwrap_err();
+        assert!(error.contains(reason), "{error}");
+    }
+}
+
+#[test]
 fn file_errors_name_file_line_and_key() {
     for (text, expected) in [
         (

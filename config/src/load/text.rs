@@ -76,9 +76,10 @@ fn distance(a: &str, b: &str) -> usize {
     row[b.len()]
 }
 
-/// A list at its commas, anything else as it is.
+/// A list, or a table, at its commas, anything else as it is.
 pub(super) fn split(key: &str, value: &str) -> Vec<String> {
-    let list = keys().any(|(known, default)| known == key && default.is_array());
+    let list =
+        keys().any(|(known, default)| known == key && (default.is_array() || default.is_table()));
     if !list {
         return vec![value.to_owned()];
     }
@@ -98,6 +99,18 @@ pub(super) fn parse(key: &str, values: &[String]) -> Result<Table, String> {
     let text = values.first().map_or("", |value| value.trim());
     let value = match default {
         Value::Array(_) => Value::Array(values.iter().cloned().map(Value::String).collect()),
+        Value::Table(_) => {
+            let pairs = values.iter().map(|pair| {
+                let (name, value) = pair.split_once('=').ok_or_else(|| {
+                    format!("`{pair}` is no pair; expected one such as `zone=eu-1`")
+                })?;
+                Ok((
+                    name.trim().to_owned(),
+                    Value::String(value.trim().to_owned()),
+                ))
+            });
+            Value::Table(pairs.collect::<Result<_, String>>()?)
+        }
         Value::Boolean(_) => match text {
             "true" | "1" => Value::Boolean(true),
             "false" | "0" => Value::Boolean(false),

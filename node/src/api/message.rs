@@ -10,6 +10,7 @@ mod car;
 mod care;
 mod land;
 mod many;
+mod member;
 mod membership;
 mod pin;
 mod plumbing;
@@ -33,6 +34,7 @@ pub use self::care::{
 };
 pub use self::land::{Land, LandFile, LandStep};
 pub use self::many::{GetMany, MAX_TARGETS, Many, ManyStep};
+pub use self::member::{Member, MemberHealth};
 pub use self::membership::{AcceptedOwner, Membership, MembershipRequest};
 pub use self::pin::{
     Holder, Pin, PinExpiry, PinFilter, PinMarks, PinRequest, PinType, PinVerified, Updated,
@@ -144,6 +146,8 @@ pub struct Share {
 pub enum SwarmRequest {
     /// Who we are. Answered by [`Item::Id`].
     Id,
+    /// The members of the swarm. Answered by [`Item::Member`]s.
+    Members,
     /// Connected peers. Answered by [`Item::Peer`]s.
     Peers,
     /// Connect. Answered by [`Item::Connected`].
@@ -283,6 +287,8 @@ pub enum Item {
     Id(Id),
     /// A connected peer.
     Peer(Peer),
+    /// A member of the swarm.
+    Member(Box<Member>),
     /// A peer that was just connected to.
     Connected(Connected),
     /// A peer that says it has the content.

@@ -18,8 +18,8 @@ use crate::blocking::blocking;
 use crate::command::Command;
 use crate::discovery::store::ProviderStore;
 use crate::discovery::{self, Discovery};
-use crate::gossip::Gossip;
 use crate::listen::Listeners;
+use crate::members;
 use crate::network::{Inlets, NetworkConfig, NetworkError, NetworkEvent, Role};
 use crate::peers::{self, Peers};
 use crate::requests::Requests;
@@ -57,6 +57,7 @@ impl Driver {
             swarm::Config::with_tokio_executor().with_idle_connection_timeout(IDLE_TIMEOUT),
         );
         let listeners = Listeners::start(&mut swarm, &config.listen, events.clone())?;
+        let members = members::Service::new(&config, &keypair)?;
         let network = config.network;
         let mut peers = Peers::new(
             network.clone(),
@@ -75,7 +76,7 @@ impl Driver {
             listeners,
             peers,
             discovery: Discovery::new(local, memory.roots, writer, metrics.clone()),
-            gossip: Gossip::new(&network),
+            members,
             requests: Requests::new(inlets.requests, metrics),
             written,
         };

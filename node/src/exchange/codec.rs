@@ -89,7 +89,7 @@ pub(super) async fn read_answer(
 }
 
 /// A header's body: its length, then that many bytes, at most `limit`.
-pub(super) async fn read_body(
+pub(crate) async fn read_body(
     io: &mut (impl AsyncRead + Unpin + Send),
     limit: usize,
 ) -> io::Result<Bytes> {
@@ -106,7 +106,7 @@ async fn read_exactly(io: &mut (impl AsyncRead + Unpin + Send), size: usize) -> 
 
 /// A message that breaks the protocol, as the stream reports it: `InvalidData` tells it from a
 /// connection that broke.
-fn invalid(error: WireError) -> io::Error {
+pub(crate) fn invalid(error: WireError) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, error)
 }
 

@@ -3,7 +3,9 @@
 use std::str::FromStr;
 
 use libp2p::{Multiaddr, StreamProtocol};
+use store::wire::member::Tags;
 
+use crate::members::Settings;
 use crate::metrics::Metrics;
 use crate::swarm_key::SwarmKey;
 use crate::transport::TransportKind;
@@ -30,6 +32,10 @@ pub struct NetworkConfig {
     pub transport: TransportKind,
     /// Connections at most, inbound and outbound each.
     pub max_connections: u32,
+    /// What we tell the other members of ourselves.
+    pub tags: Tags,
+    /// How long everything takes among members.
+    pub members: Settings,
     /// Where the swarm counts.
     pub metrics: Metrics,
 }
@@ -46,6 +52,8 @@ impl Default for NetworkConfig {
             transport: TransportKind::Sockets,
             // As in swarm.md's defaults: a desktop's file descriptors and memory bear them.
             max_connections: 256,
+            tags: Tags::default(),
+            members: Settings::default(),
             metrics: Metrics::default(),
         }
     }
@@ -108,6 +116,12 @@ impl NetworkName {
     #[must_use]
     pub fn chunk(&self) -> StreamProtocol {
         self.protocol("chunk/1.0.0")
+    }
+
+    /// What members ask each other.
+    #[must_use]
+    pub fn member(&self) -> StreamProtocol {
+        self.protocol("member/1.0.0")
     }
 
     /// The chunk protocol's stream for blocks in bulk.

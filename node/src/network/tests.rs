@@ -5,3 +5,4 @@ mod exchange;
 mod fixture;
 mod lifecycle;
 mod members;
+mod membership;

@@ -7,7 +7,7 @@ use libp2p::Multiaddr;
 use store::repo::Repo;
 use store_config::{ByteSize, Config};
 
-use super::NodeError;
+use super::{NodeError, offer};
 use crate::announced;
 use crate::exchange::bandwidth::{Bandwidth, local_minute};
 use crate::exchange::reputation::Reputation;
@@ -58,6 +58,7 @@ impl Inside {
             bootstrap: config.network.bootstrap.clone(),
             mdns: config.network.mdns,
             max_connections: config.network.max_connections.get(),
+            tags: config.members.tags.0.clone(),
             metrics: metrics.clone(),
             ..NetworkConfig::default()
         };
@@ -74,6 +75,8 @@ impl Inside {
             let lifetime = config.exchange.announce_cached.get();
             let watch = announced::watch(network.clone(), Arc::downgrade(repo), lifetime);
             tokio::spawn(watch);
+            let offer = offer::tell(network.clone(), Arc::downgrade(repo));
+            tokio::spawn(offer);
         }
         Ok(Self { network, exchange })
     }

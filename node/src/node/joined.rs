@@ -165,6 +165,13 @@ impl Joined {
         self.handle.block_on(network.peers())
     }
 
+    /// The members of the swarm.
+    #[must_use]
+    pub fn members(&self) -> Vec<crate::members::Member> {
+        let network = self.inside().network;
+        self.handle.block_on(network.members()).0
+    }
+
     /// Connects; `None` when cancelled.
     pub fn connect(
         &self,

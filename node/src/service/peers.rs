@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::Service;
 use crate::api::conversation::{Gone, Speaker, failure, watch};
 use crate::api::message::{
-    Connected, Event, Failure, FailureKind, Id, Item, Peer, Phase, Provider, SwarmRequest,
+    Connected, Event, Failure, FailureKind, Id, Item, Member, Peer, Phase, Provider, SwarmRequest,
 };
 use crate::network::{Direction, PeerInfo, ProviderRecord};
 use crate::node::{AGENT, Joined};
@@ -28,6 +28,11 @@ impl Service {
                         reputation,
                         ..peer.into()
                     }))?;
+                }
+            }
+            SwarmRequest::Members => {
+                for member in self.members()? {
+                    speaker.item(Item::Member(Box::new(member)))?;
                 }
             }
             SwarmRequest::Connect { address } => self.connect(address, speaker)?,
@@ -55,10 +60,15 @@ impl Service {
 
     /// The network, where there is one already: a command's own would know nobody, and end with it.
     fn running(&self) -> Result<Arc<Joined>, Failure> {
-        self.joining.current().ok_or_else(|| {
-            failure(FailureKind::Error, "no node runs on this repo")
-                .with_hint("start one with `store run`")
-        })
+        self.joining.current().ok_or_else(no_node)
+    }
+
+    /// The members, where a node runs: a command's own network would be no member.
+    fn members(&self) -> Result<Vec<Member>, Failure> {
+        let joined = self.joining.node().ok_or_else(no_node)?;
+        let mut members: Vec<_> = joined.members().iter().filter_map(Member::of).collect();
+        members.sort_by_key(|member| (!member.local, member.peer));
+        Ok(members)
     }
 
     fn connect(&self, address: Multiaddr, speaker: &Speaker) -> Result<(), Failure> {
@@ -110,6 +120,10 @@ impl Service {
         }
         Ok(())
     }
+}
+
+fn no_node() -> Failure {
+    failure(FailureKind::Error, "no node runs on this repo").with_hint("start one with `store run`")
 }
 
 impl From<PeerInfo> for Peer {

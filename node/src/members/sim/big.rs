@@ -1,0 +1,47 @@
+//! Ten thousand members. One pointer a member and view, so that it fits in 1.5 GiB.
+
+use std::time::{Duration, Instant};
+
+use super::world::World;
+use crate::members::Health;
+
+/// `cargo test -p store-node --lib -- --ignored --nocapture ten_thousand`
+#[test]
+#[ignore = "minutes, and gigabytes"]
+fn ten_thousand_members() {
+    let second = Duration::from_secs(1);
+    let began = Instant::now();
+    let mut world = World::settled(1, 10_000);
+    println!("created after {:.0?}", began.elapsed());
+    world.run(60 * second);
+    assert!(world.agrees());
+    world.sent();
+    println!("connected after {:.0?}", began.elapsed());
+    world.run(60 * second);
+    let quiet = 2 * world.sent() / 60;
+    println!(
+        "quiet: {quiet} bytes a second, sent and received; {} announcements",
+        world.claims
+    );
+    for (name, silent) in [("killed", false), ("without power", true)] {
+        let victim = usize::from(silent);
+        if silent {
+            world.crash(victim);
+        } else {
+            world.kill(victim);
+        }
+        let gone = |health| matches!(health, Some(Health::Gone(_)));
+        let took = world.until(30 * second, |world| world.all_think(victim, gone));
+        world.run((60 * second).saturating_sub(took));
+        let both = 2 * world.sent() / 60;
+        println!("{name}: known to all after {took:?}, {both} bytes a second in that minute");
+        assert!(both < 4096);
+    }
+    let at = world.join(Some(7));
+    let took = world.until(120 * second, |world| {
+        world.nodes[at].core.inside().count() == 9999
+    });
+    println!("a newcomer knows all after {took:?}");
+    assert!(quiet < 4096);
+    println!("all in {:.0?}", began.elapsed());
+}
