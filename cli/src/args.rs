@@ -83,6 +83,8 @@ pub(crate) enum Command {
     /// Who this node is, and where it listens
     Id,
     Peers(Peers),
+    /// Print the members of the swarm: who is there, and what each offers
+    Members,
     Connect(Connect),
     Providers(Providers),
     #[command(subcommand)]

@@ -15,6 +15,7 @@ mod import_kubo;
 mod init;
 mod ls;
 mod man;
+mod members;
 mod membership;
 mod pass;
 mod pin;
@@ -43,6 +44,7 @@ impl Command {
             Self::Run(_) => run::run(context),
             Self::Id => swarm::id(context),
             Self::Peers(args) => swarm::peers(&args, context),
+            Self::Members => members::run(context),
             Self::Connect(args) => swarm::connect(&args, context),
             Self::Swarm(args) => membership::run(args, context),
             Self::Providers(args) => swarm::providers(&args, context),

@@ -23,6 +23,7 @@ mod limits;
 mod many;
 mod mdns;
 mod members;
+mod membership;
 mod million;
 mod parts;
 mod pins;

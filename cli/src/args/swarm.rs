@@ -14,6 +14,9 @@ pub(crate) struct Run {
     /// Serve /metrics and /healthz over HTTP: 127.0.0.1:9170
     #[arg(long, value_name = "ADDR")]
     pub(crate) metrics: Option<String>,
+    /// What tells this node from others: zone=eu-1, rack=7
+    #[arg(long = "tag", value_name = "NAME=VALUE", value_delimiter = ',')]
+    pub(crate) tags: Vec<String>,
 }
 
 /// How to join the swarm. Where a node runs on the repo, it has joined already.
@@ -96,6 +99,13 @@ impl Run {
                 name: "--metrics",
                 key: "metrics.address",
                 values,
+            });
+        }
+        if !self.tags.is_empty() {
+            flags.push(Flag {
+                name: "--tag",
+                key: "members.tags",
+                values: self.tags.clone(),
             });
         }
         flags
