@@ -45,7 +45,8 @@ fn first_line(command: &mut Command) -> Duration {
     elapsed
 }
 
-fn added_and_listed(count: u64) {
+/// Gives how long `ls` takes for its first entry, and for all.
+fn added_and_listed(count: u64) -> (Duration, Duration) {
     let place = Place::new();
     let path = directory(&place, count);
     let adding = peak_of(place.store("repo").args(["add", "--quiet"]).arg(&path));
@@ -59,21 +60,26 @@ fn added_and_listed(count: u64) {
     let times = (0..5).map(|_| first_line(place.store("repo").args(["ls", &cid])));
     let first = times.min().unwrap();
     println!("ls: the first entry after {first:?}");
-    assert!(first < Duration::from_millis(200), "{first:?}");
     let listing = peak_of(place.store("repo").args(["ls", &cid]));
     println!("ls: {listing} MiB");
     assert!(listing < 200, "ls took {listing} MiB");
+    let began = Instant::now();
     let listed = output(place.store("repo").args(["ls", &cid]));
+    let whole = began.elapsed();
     assert_eq!(listed.lines().count() as u64, count);
+    (first, whole)
 }
 
 #[test]
 fn a_directory_of_many_entries_is_added_and_listed_in_bounded_memory() {
+    // The start of the program is most of either time here, and says nothing.
     added_and_listed(20_000);
 }
 
 #[test]
 #[ignore = "takes minutes"]
 fn a_directory_of_a_million_entries_is_added_and_listed_in_bounded_memory() {
-    added_and_listed(1_000_000);
+    let (first, whole) = added_and_listed(1_000_000);
+    // Whoever gathers all before the first line needs half of the time for it at least.
+    assert!(first * 4 < whole, "{first:?} of {whole:?}");
 }
