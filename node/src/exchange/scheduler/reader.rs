@@ -24,6 +24,8 @@ const MOST_LEAVES: usize = 4096;
 pub(super) struct Reader {
     /// The place of the first leaf that was wanted last.
     at: Option<(Path, u32)>,
+    /// The place of the last one.
+    up_to: Option<(Path, u32)>,
     /// Bytes that readers have taken since.
     pub(super) taken: u64,
     /// How many bytes ahead may be asked for.
@@ -92,6 +94,12 @@ impl<P: PeerName> Scheduler<P> {
         if self.task.mode == Mode::Whole || same {
             return;
         }
+        let further = self.reader.up_to.as_ref().is_none_or(|up_to| *up_to < to);
+        if goes_on && !further {
+            // It takes one by one what it has asked for, which may be all that it wants.
+            return;
+        }
+        self.reader.up_to = Some(to.clone());
         if goes_on {
             self.grow();
             self.reader.read_up_to(&to);
