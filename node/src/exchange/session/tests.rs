@@ -276,7 +276,8 @@ async fn a_reader_gets_the_first_block_while_the_others_do_not_come() {
             assert!(!blocks.is_empty());
             got.extend(blocks);
         }
-        assert!(got.iter().map(Block::cid).eq(&wanted[..3]));
+        let got: Vec<Cid> = got.iter().map(|block| *block.cid()).collect();
+        assert_eq!(got, wanted[..3]);
         // What is on this machine's disk comes from there.
         let again = source.first_blocks(&wanted).unwrap();
         assert!(again.iter().map(Block::cid).eq(&wanted[..3]));
