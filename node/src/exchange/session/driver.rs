@@ -159,13 +159,10 @@ impl Driver {
                     Ok(event) => event,
                     Err(end) => return end,
                 },
-                () = shared.wants_changed.notified() => {
-                    let bytes = shared.taken_ahead();
-                    if bytes > 0 && let Some(end) = self.step(Event::Taken { bytes }) {
-                        return end;
-                    }
-                    Some(Event::Wants(shared.wants()))
-                }
+                () = shared.wants_changed.notified() => match self.wants() {
+                    Ok(event) => Some(event),
+                    Err(end) => return end,
+                },
                 event = events.recv() => match event {
                     // A lost connection shows by its requests; the next one is dialed again.
                     Ok(NetworkEvent::Connected(peer)) if self.searching => Some(Event::Appeared {
@@ -188,6 +185,24 @@ impl Driver {
             };
             while self.tasks.try_join_next().is_some() {}
         }
+    }
+
+    /// What readers wait for. What they were given before is known to the scheduler first: they read
+    /// on from there.
+    fn wants(&mut self) -> Result<Event<PeerId>, End> {
+        let wants = self.shared.wants();
+        for _ in 0..self.heard.len() {
+            if let Ok(note) = self.heard.try_recv()
+                && let Some(event) = self.note(note)?
+            {
+                self.step(event).map_or(Ok(()), Err)?;
+            }
+        }
+        let bytes = self.shared.taken_ahead();
+        if bytes > 0 {
+            self.step(Event::Taken { bytes }).map_or(Ok(()), Err)?;
+        }
+        Ok(Event::Wants(wants))
     }
 
     fn note(&mut self, note: Note) -> Result<Option<Event<PeerId>>, End> {
@@ -312,16 +327,10 @@ impl Driver {
             Arc::clone(&self.shared),
             self.notes.clone(),
         );
-        let root = self.task.root;
         self.tasks.spawn_blocking(move || {
-            let (event, total) = match look_up(&*store, &shared, root, cid) {
-                Ok(found) => found,
-                Err(end) => return drop(notes.blocking_send(Note::End(end))),
-            };
-            if let Some(total) = total {
-                let _ = notes.blocking_send(Note::Total(total));
+            if let Err(end) = look_up(&*store, &shared, &notes, cid) {
+                let _ = notes.blocking_send(Note::End(end));
             }
-            let _ = notes.blocking_send(Note::Event(event));
         });
     }
 

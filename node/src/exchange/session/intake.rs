@@ -172,6 +172,13 @@ impl Intake {
                 over,
             }));
         }
+        // What came before is taken first: a reader who follows would have to read this from disk again.
+        self.shared.wait_for_room();
+        // The driver hears of blocks before readers do: one who reads on asks for their children, which
+        // the scheduler must know by then.
+        for event in events {
+            let _ = self.notes.blocking_send(Note::Event(event));
+        }
         // Nobody follows a download into a file.
         self.shared.arrived(&blocks, !lands);
         self.uncommitted += blocks
@@ -188,10 +195,6 @@ impl Intake {
                 store.commit()
             }));
             self.uncommitted = 0;
-        }
-        self.shared.wait_for_room();
-        for event in events {
-            let _ = self.notes.blocking_send(Note::Event(event));
         }
         Ok(())
     }
@@ -219,18 +222,25 @@ fn verify(batch: Vec<Job>) -> Vec<Verified> {
     batch.into_iter().zip(counts).map(sort).collect()
 }
 
-/// Looks a block up on this machine's disk, for the scheduler; a rotten one counts as missing.
+/// Looks a block up on this machine's disk, for the scheduler, and then for readers; a rotten one
+/// counts as missing.
 pub(super) fn look_up(
     store: &dyn Blockstore,
     shared: &Shared,
-    root: Cid,
+    notes: &mpsc::Sender<Note>,
     cid: Cid,
-) -> Result<(Event<libp2p::PeerId>, Option<u64>), End> {
-    let Some(block) = here(store, &cid)? else {
-        return Ok((Event::Absent(cid), None));
+) -> Result<(), End> {
+    let block = here(store, &cid)?;
+    let event = match &block {
+        Some(block) => Event::Found(sort::describe(store, block, &Bits::default())?),
+        None => Event::Absent(cid),
     };
-    let stored = sort::describe(store, &block, &Bits::default())?;
-    let total = (cid == root).then(|| sort::total(&block));
-    shared.provide(block);
-    Ok((Event::Found(stored), total))
+    if let Some(root) = block.as_ref().filter(|_| cid == shared.root) {
+        let _ = notes.blocking_send(Note::Total(sort::total(root)));
+    }
+    let _ = notes.blocking_send(Note::Event(event));
+    if let Some(block) = block {
+        shared.provide(block);
+    }
+    Ok(())
 }

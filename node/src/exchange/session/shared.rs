@@ -51,7 +51,7 @@ impl From<StoreError> for End {
 
 #[derive(Debug)]
 pub(super) struct Shared {
-    root: Cid,
+    pub(super) root: Cid,
     state: Mutex<State>,
     /// A block has come for a reader, or the session is over.
     arrived: Condvar,
