@@ -12,8 +12,10 @@
 mod bulk;
 mod holders;
 pub mod member;
+pub mod pin;
 mod proto;
 pub mod reconcile;
+pub mod replica;
 mod request;
 mod response;
 

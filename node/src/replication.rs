@@ -7,6 +7,7 @@ pub mod audit;
 pub mod placement;
 pub mod planner;
 pub mod policy;
+pub mod report;
 
 #[cfg(test)]
 mod sim;
