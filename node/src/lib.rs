@@ -10,6 +10,7 @@ mod command;
 mod discovery;
 mod driver;
 pub mod exchange;
+mod framing;
 pub mod identity;
 pub mod link;
 mod listen;

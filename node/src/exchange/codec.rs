@@ -1,21 +1,17 @@
 //! [`ChunkCodec`]: the messages of `store::wire` on a libp2p stream.
 //!
-//! Reads no more than the message and allocates nothing before its length has passed its bound; each
-//! block of an answer gets a buffer of its own, made when its turn comes. Blocks are written to the
+//! Each block of an answer gets a buffer of its own, made when its turn comes. Blocks are written to the
 //! stream from where they lie, without a copy.
 
 use std::io;
 
-use bytes::Bytes;
-use futures::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use futures::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use libp2p::StreamProtocol;
 use libp2p::request_response::Codec;
-use store::wire::{
-    Header, LENGTH_SIZE, MAX_HEADER_SIZE, MAX_REQUEST_SIZE, Request, Response, WireError,
-    body_length,
-};
+use store::wire::{Header, MAX_HEADER_SIZE, MAX_REQUEST_SIZE, Request, Response};
 
 use super::bandwidth::Throttle;
+use crate::framing::{invalid, read_exactly, read_message, write_message};
 
 /// Reads and writes the chunk protocol's messages.
 #[derive(Clone, Copy, Debug, Default)]
@@ -30,8 +26,7 @@ impl Codec for ChunkCodec {
     where
         T: AsyncRead + Unpin + Send,
     {
-        let body = read_body(io, MAX_REQUEST_SIZE).await?;
-        Request::decode(&body).map_err(invalid)
+        read_message(io, MAX_REQUEST_SIZE, Request::decode).await
     }
 
     async fn read_response<T>(&mut self, _: &StreamProtocol, io: &mut T) -> io::Result<Response>
@@ -50,7 +45,7 @@ impl Codec for ChunkCodec {
     where
         T: AsyncWrite + Unpin + Send,
     {
-        io.write_all(&request.encode().map_err(invalid)?).await
+        write_message(io, request.encode()).await
     }
 
     async fn write_response<T>(
@@ -77,7 +72,7 @@ pub(super) async fn read_answer(
     io: &mut (impl AsyncRead + Unpin + Send),
     throttle: Option<&Throttle>,
 ) -> io::Result<(u64, Response)> {
-    let header = Header::decode(&read_body(io, MAX_HEADER_SIZE).await?).map_err(invalid)?;
+    let header = read_message(io, MAX_HEADER_SIZE, Header::decode).await?;
     let mut blocks = Vec::with_capacity(header.payload().len());
     for &size in header.payload() {
         if let Some(throttle) = throttle {
@@ -86,28 +81,6 @@ pub(super) async fn read_answer(
         blocks.push(read_exactly(io, size).await?);
     }
     Ok((header.id(), header.with_payload(blocks)))
-}
-
-/// A header's body: its length, then that many bytes, at most `limit`.
-pub(crate) async fn read_body(
-    io: &mut (impl AsyncRead + Unpin + Send),
-    limit: usize,
-) -> io::Result<Bytes> {
-    let mut prefix = [0; LENGTH_SIZE];
-    io.read_exact(&mut prefix).await?;
-    read_exactly(io, body_length(prefix, limit).map_err(invalid)?).await
-}
-
-async fn read_exactly(io: &mut (impl AsyncRead + Unpin + Send), size: usize) -> io::Result<Bytes> {
-    let mut buffer = vec![0; size];
-    io.read_exact(&mut buffer).await?;
-    Ok(buffer.into())
-}
-
-/// A message that breaks the protocol, as the stream reports it: `InvalidData` tells it from a
-/// connection that broke.
-pub(crate) fn invalid(error: WireError) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, error)
 }
 
 #[cfg(test)]

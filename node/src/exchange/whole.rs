@@ -16,9 +16,9 @@ use store::unixfs::{Entry, Name, Piece};
 use store::wire::{Ask, Extent, Leaf, MAX_REQUEST_SIZE, Part, Request, Response, Urgency};
 use tempfile::TempDir;
 
-use super::codec::read_body;
 use super::landing::Landing;
 use super::*;
+use crate::framing::read_message;
 use crate::network::NetworkConfig;
 use crate::transport::TransportKind;
 
@@ -217,8 +217,8 @@ async fn transport_alone() {
         let leaf = Bytes::from(vec![7; LEAF]);
         let (_, mut stream) = arrivals.streams.recv().await.unwrap();
         loop {
-            let body = read_body(&mut stream, MAX_REQUEST_SIZE).await.unwrap();
-            let Ask::Get { id, request } = Ask::decode(&body).unwrap() else {
+            let ask = read_message(&mut stream, MAX_REQUEST_SIZE, Ask::decode).await;
+            let Ask::Get { id, request } = ask.unwrap() else {
                 continue;
             };
             for _ in 0..request.leaves() {

@@ -4,7 +4,7 @@
 use std::io;
 use std::sync::Arc;
 
-use futures::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use futures::{AsyncRead, AsyncWrite};
 use libp2p::StreamProtocol;
 use libp2p::request_response::Codec;
 use store::wire::member::{
@@ -14,7 +14,7 @@ use store::wire::member::{
 
 use super::ask::{Answer, Ask, Claim, Known};
 use super::record::{BadRecord, Verified};
-use crate::exchange::codec::{invalid, read_body};
+use crate::framing::{read_message, write_message};
 
 /// Reads and writes the members' messages.
 #[derive(Clone, Copy, Debug, Default)]
@@ -29,8 +29,7 @@ impl Codec for MemberCodec {
     where
         T: AsyncRead + Unpin + Send,
     {
-        let body = read_body(io, MAX_MEMBER_REQUEST_SIZE).await?;
-        MemberRequest::decode(&body).map_err(invalid)
+        read_message(io, MAX_MEMBER_REQUEST_SIZE, MemberRequest::decode).await
     }
 
     async fn read_response<T>(
@@ -41,8 +40,7 @@ impl Codec for MemberCodec {
     where
         T: AsyncRead + Unpin + Send,
     {
-        let body = read_body(io, MAX_MEMBER_RESPONSE_SIZE).await?;
-        MemberResponse::decode(&body).map_err(invalid)
+        read_message(io, MAX_MEMBER_RESPONSE_SIZE, MemberResponse::decode).await
     }
 
     async fn write_request<T>(
@@ -54,7 +52,7 @@ impl Codec for MemberCodec {
     where
         T: AsyncWrite + Unpin + Send,
     {
-        io.write_all(&request.encode().map_err(invalid)?).await
+        write_message(io, request.encode()).await
     }
 
     async fn write_response<T>(
@@ -66,7 +64,7 @@ impl Codec for MemberCodec {
     where
         T: AsyncWrite + Unpin + Send,
     {
-        io.write_all(&response.encode().map_err(invalid)?).await
+        write_message(io, response.encode()).await
     }
 }
 

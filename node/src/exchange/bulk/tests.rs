@@ -10,7 +10,7 @@ use tokio::task::JoinHandle;
 use tokio_util::compat::{Compat, TokioAsyncReadCompatExt};
 
 use super::*;
-use crate::exchange::codec::read_body;
+use crate::framing::read_message;
 use crate::metrics::Metrics;
 
 /// The far end: reads what is asked, writes what the test says.
@@ -20,7 +20,9 @@ struct Answerer {
 
 impl Answerer {
     async fn asked(&mut self) -> Ask {
-        Ask::decode(&read_body(&mut self.io, MAX_REQUEST_SIZE).await.unwrap()).unwrap()
+        read_message(&mut self.io, MAX_REQUEST_SIZE, Ask::decode)
+            .await
+            .unwrap()
     }
 
     async fn get(&mut self) -> u64 {

@@ -13,7 +13,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use super::hands::Note;
 use super::queues::Ticket;
 use crate::exchange::bandwidth::Throttle;
-use crate::exchange::codec::read_body;
+use crate::framing::read_body;
 use crate::transport::FRAME;
 
 /// Parts that wait to be written at most. Those with blocks are bounded by the pipe; whoever asks so
