@@ -23,6 +23,7 @@ mod proof;
 mod restore;
 mod run;
 mod share;
+mod sink;
 mod stat;
 mod swarm;
 mod target;

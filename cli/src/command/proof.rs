@@ -1,16 +1,16 @@
 //! `store proof`, and `store proof verify`, which reads the file here and opens no repo.
 
 use std::fs::File;
-use std::io::{self, IsTerminal, Read, stdout};
+use std::io::{self, Read};
 use std::path::Path;
 
 use serde::Serialize;
 use store::car::CarError;
-use store::extract::NewFile;
 use store::proof::{Proof, ProofError, Span};
 use store::unixfs::{Name, Piece};
 use store_node::api::message::{DagProof, DagRequest, Failure, FailureKind, Request};
 
+use super::sink::Sink;
 use super::target;
 use crate::args::{self, ProofMake, ProofVerb, ProofVerify};
 use crate::backend::{Answer, Conversation};
@@ -34,17 +34,10 @@ pub(crate) fn run(args: &args::Proof, context: &mut Context) -> Result<(), Error
 }
 
 fn make(target: &str, leaf: u64, args: &ProofMake, context: &mut Context) -> Result<(), Error> {
-    if args.output.is_none() && stdout().is_terminal() {
-        return Err(Error::Usage {
-            message: "a proof is not for the terminal".into(),
-            hint: Some("`-o FILE` writes it to a file, `| COMMAND` passes it on".into()),
-        });
-    }
+    let output = args.output.as_deref();
+    Sink::check(output, "a proof")?;
     let wanted = target::content(target, Some(&args.wait), context)?;
-    let mut file = match &args.output {
-        Some(path) => Some(NewFile::create(path, args.force)?),
-        None => None,
-    };
+    let mut sink = Sink::open(output, args.force)?;
     let request = Request::Dag(DagRequest::Proof(DagProof {
         content: wanted,
         leaf,
@@ -54,15 +47,9 @@ fn make(target: &str, leaf: u64, args: &ProofMake, context: &mut Context) -> Res
         let Answer::Piece(Piece::Data(data)) = answer else {
             continue;
         };
-        match &mut file {
-            Some(file) => file.write(&data)?,
-            None => context.output.bytes(&data)?,
-        }
+        sink.write(&data, &mut context.output)?;
     }
-    if let Some(file) = file {
-        file.finish()?;
-    }
-    context.output.flush()
+    sink.finish(&mut context.output)
 }
 
 /// What a proof proves, for programs.

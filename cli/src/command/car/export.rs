@@ -1,11 +1,9 @@
 //! `store car export`.
 
-use std::io::{IsTerminal, stdout};
-
-use store::extract::NewFile;
 use store::unixfs::Piece;
 use store_node::api::message::{self, CarRequest, Request};
 
+use super::super::sink::Sink;
 use super::super::target;
 use crate::args::CarExport;
 use crate::backend::{Answer, Conversation};
@@ -13,28 +11,19 @@ use crate::context::Context;
 use crate::exit::Error;
 
 pub(super) fn run(args: &CarExport, context: &mut Context) -> Result<(), Error> {
-    let usage = |message: String, hint: Option<&str>| Error::Usage {
-        message,
-        hint: hint.map(Into::into),
-    };
-    if args.output.is_none() && stdout().is_terminal() {
-        return Err(usage(
-            "a CAR file is not for the terminal".into(),
-            Some("`-o FILE` writes it to a file, `| COMMAND` passes it on"),
-        ));
-    }
+    let output = args.output.as_deref();
+    Sink::check(output, "a CAR file")?;
     let export = message::CarExport {
         content: target::content(&args.target, Some(&args.wait), context)?,
         scope: args.scope.clone(),
         range: args.range.clone(),
     };
-    let unknown = |error: message::CarExportError| usage(error.to_string(), None);
-    export.options().map_err(unknown)?;
-    // Before anything is fetched: a target that cannot be written is said at once.
-    let mut file = match &args.output {
-        Some(path) => Some(NewFile::create(path, args.force)?),
-        None => None,
+    let unknown = |error: message::CarExportError| Error::Usage {
+        message: error.to_string(),
+        hint: None,
     };
+    export.options().map_err(unknown)?;
+    let mut sink = Sink::open(output, args.force)?;
     let request = Request::Car(CarRequest::Export(export));
     let mut conversation = Conversation::open(context, Some(&args.network), &request, "exporting")?;
     let mut bytes = 0;
@@ -44,13 +33,7 @@ pub(super) fn run(args: &CarExport, context: &mut Context) -> Result<(), Error> 
         };
         bytes += data.len() as u64;
         conversation.display().received(bytes);
-        match &mut file {
-            Some(file) => file.write(&data)?,
-            None => context.output.bytes(&data)?,
-        }
+        sink.write(&data, &mut context.output)?;
     }
-    if let Some(file) = file {
-        file.finish()?;
-    }
-    context.output.flush()
+    sink.finish(&mut context.output)
 }
