@@ -203,24 +203,31 @@ mod manifests {
         )
     }
 
+    /// What is told of a content when its root alone is asked for.
+    fn ask(
+        manifests: &Manifests,
+        store: &MemoryStore,
+        root: &Block,
+        now: Instant,
+    ) -> (usize, Vec<bool>) {
+        let answer = manifests.answer(store, &[*root.cid()], 1 << 20, now);
+        told(answer.unwrap())
+    }
+
     #[test]
     fn a_page_is_made_once_until_something_goes() {
         let inner = node(&[&raw(1, 200 << 10)]);
         let root = node(&[&inner]);
         let store = store_of(&[&root, &inner]);
         let (manifests, now) = (Manifests::default(), Instant::now());
-        let ask = |now| {
-            manifests
-                .answer(&store, &[*root.cid()], 1 << 20, now)
-                .unwrap()
-        };
-        assert_eq!(told(ask(now)).0, 2);
+        let ask = |now| ask(&manifests, &store, &root, now).0;
+        assert_eq!(ask(now), 2);
         let kept = manifests.bytes();
         assert!(kept > root.data().len() + inner.data().len());
-        assert_eq!(told(ask(now + Duration::from_secs(3600))).0, 2);
+        assert_eq!(ask(now + Duration::from_secs(3600)), 2);
         assert_eq!(manifests.bytes(), kept, "it is the same page");
         store.delete_many(&[*inner.cid()]).unwrap();
-        assert_eq!(told(ask(now)).0, 1, "what is removed is not given");
+        assert_eq!(ask(now), 1, "what is removed is not given");
     }
 
     #[test]
@@ -229,13 +236,7 @@ mod manifests {
         let root = node(&[&inner, &empty]);
         let store = store_of(&[&root, &inner]);
         let (manifests, now) = (Manifests::default(), Instant::now());
-        let ask = |now| {
-            told(
-                manifests
-                    .answer(&store, &[*root.cid()], 1 << 20, now)
-                    .unwrap(),
-            )
-        };
+        let ask = |now| ask(&manifests, &store, &root, now);
         assert_eq!(ask(now), (2, vec![false, false]));
         store
             .put_many(std::slice::from_ref(&empty), Write::Bulk)
@@ -250,14 +251,7 @@ mod manifests {
         let root = node(&[&a, &b]);
         let store = store_of(&[&root, &a]);
         let (manifests, now) = (Manifests::default(), Instant::now());
-        let ask = |now| {
-            told(
-                manifests
-                    .answer(&store, &[*root.cid()], 1 << 20, now)
-                    .unwrap(),
-            )
-            .0
-        };
+        let ask = |now| ask(&manifests, &store, &root, now).0;
         assert_eq!(ask(now), 1, "one leaf is not there");
         store
             .put_many(std::slice::from_ref(&b), Write::Bulk)
