@@ -5,6 +5,8 @@ mod fetch;
 mod leaves;
 pub mod path;
 pub mod pb;
+#[cfg(test)]
+pub(crate) mod planted;
 pub mod source;
 pub mod walk;
 

@@ -1,29 +1,9 @@
-use bytes::Bytes;
 use proptest::prelude::*;
 
 use super::*;
-use crate::blockstore::{MemoryStore, Write};
-use crate::cid::{Codec, Form};
-use crate::dag::pb::Node;
-use crate::dag::{Link, links};
-
-fn put(store: &MemoryStore, codec: Codec, data: impl Into<Bytes>) -> Cid {
-    let block = Block::hash(Form::V1, codec, data.into()).unwrap();
-    let cid = *block.cid();
-    store.put_many(&[block], Write::Logged).unwrap();
-    cid
-}
-
-fn node(store: &MemoryStore, children: &[Cid]) -> Cid {
-    let link = |cid: &Cid| Link {
-        cid: *cid,
-        name: "".into(),
-        tsize: 1,
-    };
-    let links = children.iter().map(link).collect();
-    let node = Node { links, data: None };
-    put(store, Codec::DagPb, node.encode())
-}
+use crate::blockstore::MemoryStore;
+use crate::dag::links;
+use crate::dag::planted::{node, raw};
 
 /// A root with two nodes of leaves, and a leaf of its own behind them.
 fn made(store: &MemoryStore, leaves: &[u8]) -> (Cid, Vec<Cid>) {
@@ -35,13 +15,13 @@ fn made(store: &MemoryStore, leaves: &[u8]) -> (Cid, Vec<Cid>) {
                 .into_iter()
                 .cycle()
                 .take(4 + usize::from(*size));
-            put(store, Codec::Raw, bytes.collect::<Vec<_>>())
+            raw(store, bytes.collect::<Vec<_>>())
         })
         .collect();
     let half = cids.len() / 2;
     let (left, right) = cids.split_at(half);
     let nodes = [node(store, left), node(store, right)];
-    cids.push(put(store, Codec::Raw, "last"));
+    cids.push(raw(store, "last"));
     (
         node(store, &[nodes[0], nodes[1], cids[cids.len() - 1]]),
         cids,
@@ -106,7 +86,7 @@ fn leaves_of_a_segment_are_numbered_from_its_first_one_on() {
         assert_eq!(leaves.leaf(number).unwrap(), Some(*cid));
     }
     assert_eq!(leaves.leaf(6).unwrap(), None);
-    let alone = put(&store, Codec::Raw, "alone");
+    let alone = raw(&store, "alone");
     let (id, hold) = segment(&store, &alone, 0, 0);
     let mut leaves = SegmentLeaves::open(&store, &id, &hold).unwrap().unwrap();
     assert_eq!((leaves.total(), leaves.leaf(0).unwrap()), (1, Some(alone)));

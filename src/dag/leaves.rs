@@ -192,34 +192,10 @@ fn too_deep(cid: &Cid) -> SourceError {
 
 #[cfg(test)]
 mod tests {
-    use bytes::Bytes;
-
     use super::*;
-    use crate::blockstore::{MemoryStore, Write};
-    use crate::cid::{Form, Version};
-    use crate::dag::pb::Node;
-
-    fn put(store: &MemoryStore, form: Form, codec: Codec, data: Bytes) -> Cid {
-        let block = Block::hash(form, codec, data).unwrap();
-        let cid = *block.cid();
-        store.put_many(&[block], Write::Logged).unwrap();
-        cid
-    }
-
-    fn node(store: &MemoryStore, children: &[Cid]) -> Cid {
-        let link = |cid: &Cid| Link {
-            cid: *cid,
-            name: "".into(),
-            tsize: 1,
-        };
-        let links = children.iter().map(link).collect();
-        let node = Node { links, data: None };
-        put(store, Version::V1.into(), Codec::DagPb, node.encode())
-    }
-
-    fn raw(store: &MemoryStore, text: &'static str) -> Cid {
-        put(store, Version::V1.into(), Codec::Raw, text.into())
-    }
+    use crate::blockstore::MemoryStore;
+    use crate::cid::Form;
+    use crate::dag::planted::{node, put, raw};
 
     #[test]
     fn each_leaf_has_a_number_in_the_order_of_the_links() {
@@ -229,7 +205,7 @@ mod tests {
             inline: Some(64),
             ..Form::V1
         };
-        let c = put(&store, carried, Codec::Raw, "c".into());
+        let c = put(&store, carried, Codec::Raw, "c");
         let empty = node(&store, &[]);
         let twice = node(&store, &[a, b, a]);
         let inner = node(&store, &[c, twice]);

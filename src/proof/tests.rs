@@ -1,27 +1,17 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::blockstore::{MemoryStore, Write};
+use crate::blockstore::MemoryStore;
 use crate::cid::{Codec, Form};
 use crate::dag::Link;
 use crate::dag::pb::Node;
+use crate::dag::planted::{put, raw};
 use crate::unixfs::data::{Data, Kind, Metadata};
 use crate::unixfs::hamt;
 use crate::unixfs::links::Links;
 use crate::unixfs::output::Output;
 use crate::unixfs::profile::Profile;
 use crate::unixfs::read::{Range, Reader as FileReader};
-
-fn put(store: &MemoryStore, form: Form, codec: Codec, data: impl Into<Bytes>) -> Cid {
-    let block = Block::hash(form, codec, data.into()).unwrap();
-    let cid = *block.cid();
-    store.put_many(&[block], Write::Logged).unwrap();
-    cid
-}
-
-fn raw(store: &MemoryStore, data: &[u8]) -> Cid {
-    put(store, Form::V1, Codec::Raw, data.to_vec())
-}
 
 fn node(store: &MemoryStore, form: Form, links: &[(&str, Cid)], data: &Data) -> Cid {
     let link = |(name, cid): &(&str, Cid)| Link {
@@ -172,7 +162,7 @@ fn known_bytes() {
 #[test]
 fn the_same_leaf_may_stand_in_many_places() {
     let store = MemoryStore::new();
-    let zeros = raw(&store, &[0; 4]);
+    let zeros = raw(&store, [0; 4]);
     let inner = file(&store, &[(zeros, 4), (zeros, 4)]);
     let root = file(&store, &[(inner, 8), (inner, 8), (zeros, 4)]);
     let proof = prove(&store, &root, 3).unwrap();
@@ -192,7 +182,7 @@ fn an_entry_of_a_sharded_directory_has_its_name() {
             cid: if i == 1234 {
                 leaf
             } else {
-                raw(&store, &[1, 2, 3])
+                raw(&store, [1, 2, 3])
             },
             name: i.to_string().as_str().into(),
             tsize: 3,
