@@ -56,12 +56,10 @@ impl Service {
             })?;
             Ok(root)
         })?;
-        if source.has_fetched() {
-            self.repo.blocks().commit()?;
-            // Only what is whole here: others take our word for it.
-            if whole {
-                self.note_whole(&root)?;
-            }
+        self.keep_cached(&source)?;
+        // Only what is whole here: others take our word for it.
+        if whole && source.has_fetched() {
+            self.note_whole(&root)?;
         }
         Ok(())
     }

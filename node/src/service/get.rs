@@ -38,9 +38,7 @@ impl Service {
 
     /// What was fetched stays, and what is whole here is offered to others: they take our word for it.
     pub(super) fn keep_fetched(&self, source: &Source<'_>, named: &Named) -> Result<(), Failure> {
-        if source.has_fetched() {
-            self.repo.blocks().commit()?;
-        }
+        self.keep_cached(source)?;
         if named.target.path.is_empty() {
             self.note_whole(&named.target.cid)?;
         }
