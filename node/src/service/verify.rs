@@ -195,11 +195,7 @@ impl<'a> Report<'a> {
             for cid in missing {
                 if !self.known.contains(&Key::of(&cid)) {
                     new = true;
-                    self.tell(&Finding {
-                        kind: Kind::Missing,
-                        key: Some(Key::of(&cid)),
-                        reason: "it is not here, and something kept needs it".into(),
-                    })?;
+                    self.tell_missing(&cid, "it is not here, and something kept needs it")?;
                 }
             }
             if !new || self.mender.is_none() {
@@ -214,10 +210,14 @@ impl<'a> Report<'a> {
         if self.service.repo.blocks().has(root)? {
             return Ok(());
         }
+        self.tell_missing(root, "it is not here, and it is pinned")
+    }
+
+    fn tell_missing(&mut self, cid: &Cid, reason: &str) -> Result<(), Failure> {
         self.tell(&Finding {
             kind: Kind::Missing,
-            key: Some(Key::of(root)),
-            reason: "it is not here, and it is pinned".into(),
+            key: Some(Key::of(cid)),
+            reason: reason.into(),
         })
     }
 
