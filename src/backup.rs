@@ -372,12 +372,7 @@ struct Checkpoint(PathBuf);
 impl Checkpoint {
     fn make(repo: &Repo) -> Result<Self, BackupError> {
         let path = repo.path().join(crate::repo::CHECKPOINT);
-        match fs::remove_dir_all(&path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                return Err(BackupError::io("remove", &path)(error));
-            }
-            _ => {}
-        }
+        write::remove_dir(&path).map_err(BackupError::io("remove", &path))?;
         let checkpoint = Self(path);
         repo.blocks().checkpoint(&checkpoint.0)?;
         Ok(checkpoint)

@@ -202,11 +202,8 @@ impl Repo {
             format::finish(&path)?;
         }
         // Of a backup that a crash cut off: it would keep the room of what is removed.
-        match fs::remove_dir_all(path.join(CHECKPOINT)) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                tracing::warn!(%error, "cannot remove what a backup has left");
-            }
-            _ => {}
+        if let Err(error) = write::remove_dir(&path.join(CHECKPOINT)) {
+            tracing::warn!(%error, "cannot remove what a backup has left");
         }
         blocks.keep_clones_in(path.join(CLONES)).map_err(store)?;
         blocks.set_quota(quota);

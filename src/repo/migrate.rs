@@ -80,12 +80,7 @@ fn link(from: &Path, to: &Path) -> Result<(), RepoError> {
 }
 
 fn remove(path: &Path) -> Result<(), RepoError> {
-    match fs::remove_dir_all(path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            Err(RepoError::io("remove", path)(error))
-        }
-        _ => Ok(()),
-    }
+    write::remove_dir(path).map_err(RepoError::io("remove", path))
 }
 
 #[cfg(test)]

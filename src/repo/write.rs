@@ -53,6 +53,14 @@ pub(crate) fn create_dirs(path: &Path) -> Result<(), RepoError> {
     }
 }
 
+/// Removes the directory `path` with all that is in it, if it is there.
+pub(crate) fn remove_dir(path: &Path) -> io::Result<()> {
+    match fs::remove_dir_all(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
 /// Makes what a directory lists durable.
 pub(crate) fn sync_dir(path: &Path) -> Result<(), RepoError> {
     File::open(path)
