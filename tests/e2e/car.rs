@@ -6,7 +6,7 @@ use std::process::Stdio;
 
 use serde_json::Value;
 
-use crate::support::{Place, finish, output, same, write_noise};
+use crate::support::{ALONE, Place, finish, output, same, write_noise};
 
 fn tree(place: &Place) -> PathBuf {
     let tree = place.path("tree");
@@ -222,27 +222,13 @@ fn an_export_fetches_what_is_not_here() {
             .arg(&there),
     );
     let mut export = place.store("b");
-    export.args([
-        "car",
-        "export",
-        &cid,
-        "--no-mdns",
-        "--listen",
-        "/ip4/127.0.0.1/tcp/0",
-    ]);
+    export.args(["car", "export", &cid]).args(ALONE);
     output(export.args(["--bootstrap", a.tcp(), "-o"]).arg(&here));
     same(&there, &here);
     // Nobody has it: one clear line, and no file.
     let absent = "bafkreifzjut3te2nhyekklss27nh3k72ysco7y32koao5eei66wof36n5e";
     let mut export = place.store("c");
-    export.args([
-        "car",
-        "export",
-        absent,
-        "--no-mdns",
-        "--listen",
-        "/ip4/127.0.0.1/tcp/0",
-    ]);
+    export.args(["car", "export", absent]).args(ALONE);
     let failed = finish(
         export
             .args(["--timeout", "1s", "-o"])

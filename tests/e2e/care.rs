@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::support::{Finished, Node, Noise, Place, eventually, finish, output, same};
+use crate::support::{ALONE, Finished, Node, Noise, Place, eventually, finish, output, same};
 
 /// Copies a directory tree.
 fn copy(from: &Path, to: &Path) {
@@ -78,8 +78,8 @@ impl Filled {
             let _ = fs::remove_dir_all(&target);
             let _ = fs::remove_file(&target);
             let mut get = self.place.store(repo);
-            get.args(["get", cid, "--timeout", "1ms", "--no-mdns"]);
-            get.args(["--listen", "/ip4/127.0.0.1/tcp/0", "-o"]);
+            get.args(["get", cid, "--timeout", "1ms"]);
+            get.args(ALONE).arg("-o");
             let got = finish(get.arg(&target));
             got.code();
             if got.status.success() {
@@ -93,7 +93,7 @@ impl Filled {
 
 fn verify(place: &Place, repo: &str, more: &[&str]) -> Finished {
     let mut verify = place.store(repo);
-    verify.args(["verify", "--no-mdns", "--listen", "/ip4/127.0.0.1/tcp/0"]);
+    verify.arg("verify").args(ALONE);
     finish(verify.args(more))
 }
 
@@ -276,7 +276,7 @@ fn a_node_scrubs_in_the_background() {
     let file = place.file("file", 1, 5 << 20);
     output(place.store("repo").args(["add", "--quiet"]).arg(&file));
     let mut run = place.store("repo");
-    run.args(["run", "--no-mdns", "--listen", "/ip4/127.0.0.1/tcp/0"]);
+    run.arg("run").args(ALONE);
     run.env("STORE_STORAGE_SCRUB_INTERVAL", "1s");
     let node = Node::start(run);
     let status = || {

@@ -9,14 +9,14 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 
-use crate::support::{Finished, Place, eventually, finish, output, signal, wait, write_noise};
+use crate::support::{
+    ALONE, Finished, Place, eventually, finish, output, signal, wait, write_noise,
+};
 
 /// A CID that nobody has.
 const NOWHERE: &str = "bafkreifzjut3te2nhyekklss27nh3k72ysco7y32koao5eei66wof36n5e";
 /// For what takes milliseconds.
 const SOON: Duration = Duration::from_secs(30);
-/// A `get` that keeps to loopback.
-const ALONE: [&str; 3] = ["--no-mdns", "--listen", "/ip4/127.0.0.1/tcp/0"];
 
 /// Runs a command that must fail with `code`, and one line that has all of `words`.
 fn fails(command: &mut Command, code: i32, words: &[&str]) -> Finished {
@@ -223,14 +223,7 @@ fn a_port_in_use() {
     );
     let metrics = format!("127.0.0.1:{port}");
     let mut run = place.store("repo");
-    run.args([
-        "run",
-        "--no-mdns",
-        "--listen",
-        "/ip4/127.0.0.1/tcp/0",
-        "--metrics",
-        &metrics,
-    ]);
+    run.arg("run").args(ALONE).args(["--metrics", &metrics]);
     fails(&mut run, 1, &[&port]);
     // And nothing is left in the way.
     assert!(place.node("repo", &[]).stop().success());
@@ -241,7 +234,7 @@ fn a_second_node_on_one_repo() {
     let place = Place::new();
     let node = place.node("repo", &[]);
     let mut second = place.store("repo");
-    second.args(["run", "--no-mdns", "--listen", "/ip4/127.0.0.1/tcp/0"]);
+    second.arg("run").args(ALONE);
     fails(&mut second, 1, &["already", "repo"]);
     output(place.store("repo").arg("id"));
     assert!(node.stop().success());

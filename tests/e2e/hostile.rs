@@ -4,21 +4,13 @@ mod peer;
 
 use std::time::Duration;
 
-use crate::support::{Finished, Node, Place, finish, output, same};
+use crate::support::{ALONE, Finished, Node, Place, finish, output, same};
 use peer::{Hostile, Lie};
 
 /// A `get` from `peers` alone, which gives up after five seconds without a block.
 fn get(place: &Place, repo: &str, cid: &str, peers: &[&str]) -> Finished {
     let mut get = place.store(repo);
-    get.args([
-        "get",
-        cid,
-        "--timeout",
-        "5s",
-        "--no-mdns",
-        "--listen",
-        "/ip4/127.0.0.1/tcp/0",
-    ]);
+    get.args(["get", cid, "--timeout", "5s"]).args(ALONE);
     for peer in peers {
         get.args(["--bootstrap", peer]);
     }

@@ -3,7 +3,7 @@
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use crate::support::{Place, eventually, output, peak_mib, same};
+use crate::support::{ALONE, Place, eventually, output, peak_mib, same};
 
 /// Runs a command to its end and gives the most memory that it had resident, in MiB.
 fn peak_of(command: &mut Command) -> u64 {
@@ -40,21 +40,14 @@ fn adds_and_gets_within(size: u64, limit_mib: u64, low_memory: bool) {
     let adding = peak_of(&mut add);
 
     let mut run = place.store("a");
-    run.args(["run", "--no-mdns", "--listen", "/ip4/127.0.0.1/tcp/0"]);
+    run.arg("run").args(ALONE);
     setting(&mut run);
     let a = crate::support::Node::start(run);
     let cid = output(place.store("a").args(["add", "--quiet"]).arg(&file));
 
     let out = place.path("out");
     let mut get = place.store("b");
-    get.args([
-        "get",
-        &cid,
-        "--no-mdns",
-        "--listen",
-        "/ip4/127.0.0.1/tcp/0",
-        "--bootstrap",
-    ]);
+    get.args(["get", &cid]).args(ALONE).arg("--bootstrap");
     get.arg(a.tcp()).arg("-o").arg(&out);
     setting(&mut get);
     let getting = peak_of(&mut get);

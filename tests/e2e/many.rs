@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use crate::support::{Finished, Node, Place, finish, output, same};
+use crate::support::{ALONE, Finished, Node, Place, finish, output, same};
 
 /// Runs `command` with `input` on its standard input.
 fn fed(command: &mut Command, place: &Place, input: &str) -> Finished {
@@ -177,13 +177,7 @@ fn a_command_without_a_node_finds_the_peers_that_it_is_told_of() {
     let input: Vec<_> = small.iter().map(|(cid, _)| cid.as_str()).collect();
     let to = place.path("to");
     let mut get = place.store("b");
-    get.args([
-        "get",
-        "--stdin",
-        "--no-mdns",
-        "--listen",
-        "/ip4/127.0.0.1/tcp/0",
-    ]);
+    get.args(["get", "--stdin"]).args(ALONE);
     get.args(["--bootstrap", a.tcp(), "-o"]).arg(&to);
     let got = fed(&mut get, &place, &input.join("\n"));
     assert_eq!(got.code(), 0, "{}", got.stderr);

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use crate::support::{Finished, Place, finish, output, write_noise};
+use crate::support::{ALONE, Finished, Place, finish, output, write_noise};
 
 fn verify(place: &Place, file: &Path, cid: &[&str]) -> Finished {
     // A repo that is not there: none is needed.
@@ -100,15 +100,7 @@ fn no_other_leaf_is_fetched() {
     let cid = output(place.store("a").args(["add", "--quiet"]).arg(&noise));
     let file = place.path("proof.car");
     let mut prove = place.store("b");
-    prove.args([
-        "proof",
-        &cid,
-        "--leaf",
-        "5",
-        "--no-mdns",
-        "--listen",
-        "/ip4/127.0.0.1/tcp/0",
-    ]);
+    prove.args(["proof", &cid, "--leaf", "5"]).args(ALONE);
     output(prove.args(["--bootstrap", a.tcp(), "-o"]).arg(&file));
     let proven: Value = serde_json::from_str(&verify(&place, &file, &[&cid]).text()).unwrap();
     assert_eq!(proven["file"]["first"], 5 << 20);

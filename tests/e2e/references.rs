@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use crate::support::{Node, Place, eventually, finish, output, same};
+use crate::support::{ALONE, Node, Place, eventually, finish, output, same};
 
 const MIB: u64 = 1 << 20;
 
@@ -19,7 +19,7 @@ fn on_disk(dir: &Path) -> u64 {
 /// A node whose repo may store `quota` at most.
 fn small_node(place: &Place, repo: &str, quota: &str, bootstrap: &str) -> Node {
     let mut run = place.store(repo);
-    run.args(["run", "--no-mdns", "--listen", "/ip4/127.0.0.1/tcp/0"]);
+    run.arg("run").args(ALONE);
     run.args(["--bootstrap", bootstrap]);
     run.env("STORE_STORAGE_QUOTA", quota);
     Node::start(run)
@@ -54,8 +54,8 @@ fn a_get_of_three_times_the_quota_is_served_from_its_file() {
     assert!(a.stop().success());
     let get = |repo: &str, out: &Path| {
         let mut get = place.store(repo);
-        get.args(["get", &cid, "--no-mdns", "--timeout", "5s"]);
-        get.args(["--listen", "/ip4/127.0.0.1/tcp/0", "--bootstrap", b.tcp()]);
+        get.args(["get", &cid, "--timeout", "5s"]);
+        get.args(ALONE).args(["--bootstrap", b.tcp()]);
         get.arg("-o").arg(out);
         get
     };
@@ -93,8 +93,8 @@ fn a_get_killed_in_the_middle_goes_on_with_its_file_and_stores_nothing() {
     fs::create_dir(&out).unwrap();
     let get = || {
         let mut get = place.store("b");
-        get.args(["get", &cid, "--no-mdns", "--bootstrap", a.tcp()]);
-        get.args(["--listen", "/ip4/127.0.0.1/tcp/0", "-o"]);
+        get.args(["get", &cid, "--bootstrap", a.tcp()]);
+        get.args(ALONE).arg("-o");
         get.arg(out.join("file"))
             .env("STORE_STORAGE_QUOTA", "16MiB");
         get
@@ -188,8 +188,8 @@ fn what_a_changed_file_has_lost_comes_from_others_and_the_file_is_named() {
     fs::write(&ours, changed).unwrap();
     let out = place.path("out");
     let mut get = place.store("b");
-    get.args(["get", &cid, "--no-mdns", "--bootstrap", a.tcp()]);
-    get.args(["--listen", "/ip4/127.0.0.1/tcp/0", "-o"]);
+    get.args(["get", &cid, "--bootstrap", a.tcp()]);
+    get.args(ALONE).arg("-o");
     let got = finish(get.arg(&out));
     assert_eq!(got.code(), 0, "{}", got.stderr);
     same(&file, &out);

@@ -4,7 +4,7 @@ use std::io::Read;
 use std::process::Stdio;
 use std::time::Duration;
 
-use crate::support::{Metrics, Noise, Place, eventually, output, same};
+use crate::support::{ALONE, Metrics, Noise, Place, eventually, output, same};
 
 /// What a killed `get` may have to fetch again: what was in flight at the default window, and where
 /// nodes were not flushed yet (DESIGN §3), what is below them.
@@ -22,14 +22,7 @@ fn killed_after(size: u64, part: u64) {
     let out = place.path("out");
     let get = || {
         let mut get = place.store("b");
-        get.args([
-            "get",
-            &cid,
-            "--no-mdns",
-            "--listen",
-            "/ip4/127.0.0.1/tcp/0",
-            "--bootstrap",
-        ]);
+        get.args(["get", &cid]).args(ALONE).arg("--bootstrap");
         get.arg(a.tcp()).arg("-o").arg(&out);
         get
     };

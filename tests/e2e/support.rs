@@ -21,6 +21,9 @@ const COMMAND_LIMIT: Duration = Duration::from_secs(300);
 /// A node that takes longer to start, or to stop when asked, is broken.
 const NODE_LIMIT: Duration = Duration::from_secs(30);
 
+/// Keeps a command to loopback, on a port of its own.
+pub const ALONE: [&str; 3] = ["--no-mdns", "--listen", "/ip4/127.0.0.1/tcp/0"];
+
 /// The program under test: the one that this build made.
 pub fn program() -> PathBuf {
     if let Some(path) = option_env!("CARGO_BIN_EXE_store") {
@@ -72,9 +75,7 @@ impl Place {
     /// A node on the repo `repo` of this place: loopback, a free port, no mDNS.
     pub fn node(&self, repo: &str, more: &[&str]) -> Node {
         let mut command = self.store(repo);
-        command
-            .args(["run", "--no-mdns", "--listen", "/ip4/127.0.0.1/tcp/0"])
-            .args(more);
+        command.arg("run").args(ALONE).args(more);
         Node::start(command)
     }
 

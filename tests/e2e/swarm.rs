@@ -5,7 +5,7 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::time::Duration;
 
-use crate::support::{Node, Noise, Place, eventually, finish, output, same};
+use crate::support::{ALONE, Node, Noise, Place, eventually, finish, output, same};
 
 /// A tree with every kind of entry that a file system allows and people make.
 fn odd_tree(top: &Path) {
@@ -87,14 +87,7 @@ fn a_link_is_all_that_strangers_need() {
 
     // By a command without a node, and by a node that knows nobody.
     let mut alone = place.store("alone");
-    alone.args([
-        "get",
-        &link,
-        "--no-mdns",
-        "--listen",
-        "/ip4/127.0.0.1/tcp/0",
-        "-o",
-    ]);
+    alone.args(["get", &link]).args(ALONE).arg("-o");
     output(alone.arg(place.path("got-alone")));
     same(&file, &place.path("got-alone"));
 
@@ -119,15 +112,9 @@ fn a_path_and_a_range_fetch_what_they_need_and_no_more() {
     let a = place.node("a", &[]);
     let cid = output(place.store("a").args(["add", "--quiet"]).arg(&tree));
 
-    let known = [
-        "--no-mdns",
-        "--listen",
-        "/ip4/127.0.0.1/tcp/0",
-        "--bootstrap",
-        a.tcp(),
-    ];
     let mut cat = place.store("b");
-    cat.arg("cat").arg(format!("{cid}/sub/big")).args(known);
+    cat.arg("cat").arg(format!("{cid}/sub/big"));
+    cat.args(ALONE).args(["--bootstrap", a.tcp()]);
     cat.args(["--offset", "20MiB", "--length", "3000000"]);
     let bytes = finish(&mut cat);
     assert!(bytes.status.success(), "{}", bytes.stderr);
@@ -151,7 +138,7 @@ fn what_was_fetched_is_announced_for_a_time_and_what_is_pinned_for_good() {
     let cid = output(place.store("a").args(["add", "--quiet"]).arg(&file));
     let mut run = place.store("b");
     run.env("STORE_EXCHANGE_ANNOUNCE_CACHED", "2s");
-    run.args(["run", "--no-mdns", "--listen", "/ip4/127.0.0.1/tcp/0"]);
+    run.arg("run").args(ALONE);
     let b = Node::start({
         run.args(["--bootstrap", a.tcp()]);
         run

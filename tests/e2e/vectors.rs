@@ -4,7 +4,7 @@
 mod cases;
 
 use self::cases::cases;
-use crate::support::{Place, output};
+use crate::support::{ALONE, Place, output};
 
 /// Bytes of an input that may lie in memory, with a repo and an output beside it.
 const SMALL: u64 = 64 << 20;
@@ -29,14 +29,7 @@ fn the_program_gives_kubos_cids_and_the_inputs_back() {
         }
         let back = place.path("output");
         let mut get = place.store("repo");
-        get.args([
-            "get",
-            &cid,
-            "--no-mdns",
-            "--listen",
-            "/ip4/127.0.0.1/tcp/0",
-            "-o",
-        ]);
+        get.args(["get", &cid]).args(ALONE).arg("-o");
         output(get.arg(&back));
         if let Some(difference) = case.difference(&input, &back) {
             wrong.push(format!("{}: {difference}", case.name));
