@@ -7,6 +7,7 @@
 //! a simulator drives thousands of them in virtual time, the node one of them in the swarm.
 
 mod ask;
+mod churn;
 pub(crate) mod codec;
 mod core;
 mod gossip;

@@ -2,11 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
-use store::wire::member::{Accusation, Holdings, MemberId, MemberRole, MemberState, Record};
+use store::wire::member::{Accusation, Holdings, MemberId, MemberState, Record};
 
 use super::ask::{Action, Answer, Ask, Claim, Known, Ticket, Token};
 use super::gossip::Pace;
@@ -18,8 +18,7 @@ use super::pulls::Pulls;
 use super::record::{Author, Offer, Verified};
 use super::relay::Relays;
 use super::roster::Roster;
-use super::settings::{MAX_MEMBERS, Settings};
-use super::suspicion::{Outcome, Suspicion};
+use super::settings::Settings;
 use crate::reconcile;
 
 /// Looks (in probe intervals) between two cleanings of what has been remembered for long enough.
@@ -125,7 +124,8 @@ impl Core {
         }
         if now >= self.tidy {
             self.tidy = now + self.settings.probe * TIDY;
-            self.forget(now);
+            self.asked.retain(|_, (_, until)| *until > now);
+            self.forget_the_gone(now);
         }
     }
 
@@ -297,7 +297,7 @@ impl Core {
         self.pace.hard();
     }
 
-    fn own_changed(&mut self) {
+    pub(super) fn own_changed(&mut self) {
         self.roster.put(Arc::clone(self.author.current()));
     }
 
@@ -338,224 +338,6 @@ impl Core {
         if let Some(mark) = self.marks.existing(&id) {
             mark.seen = Some(now);
         }
-    }
-
-    /// A member's own word. Says whether it is news.
-    pub(super) fn learn(&mut self, record: Arc<Verified>, now: Instant) -> bool {
-        let id = record.id();
-        if id == self.id() {
-            // Of an earlier life, when the machine's clock was ahead.
-            if record.supersedes(self.author.current()) {
-                self.refute(record.version());
-            }
-            return false;
-        }
-        if record.record().role == MemberRole::Client {
-            return false;
-        }
-        let known = self.roster.get(&id);
-        if known.is_some_and(|known| !record.supersedes(known))
-            || (known.is_none() && !self.has_room())
-        {
-            return false;
-        }
-        let was_in = self.roster.is_in(&id);
-        let left = record.record().state == MemberState::Left;
-        let mut returned = false;
-        self.suspects.remove(&id);
-        self.roster.put(Arc::clone(&record));
-        if left {
-            if was_in {
-                tracing::info!(member = ?id, "has left");
-            }
-            self.part(id, Standing::Left(now));
-        } else {
-            if let Some(mark) = self.marks.existing(&id) {
-                if matches!(mark.standing, Standing::Gone(_) | Standing::Left(_)) {
-                    tracing::info!(member = ?id, "has returned");
-                    returned = true;
-                }
-                mark.standing = Standing::Alive;
-            }
-            if returned {
-                self.pull_soon(now);
-            }
-            if !was_in {
-                self.neighbours.joined(&self.roster, id);
-                self.greet_later(id, now);
-            }
-            self.act(Action::Heard(record));
-        }
-        true
-    }
-
-    /// Whether one more record can be kept; those who are gone for longest make room.
-    fn has_room(&mut self) -> bool {
-        if self.roster.len() < MAX_MEMBERS {
-            return true;
-        }
-        let gone = self
-            .marks
-            .iter()
-            .filter_map(|(id, mark)| match mark.standing {
-                Standing::Gone(since) | Standing::Left(since) => Some((since, *id)),
-                _ => None,
-            });
-        let longest = gone.min();
-        if let Some((_, id)) = longest {
-            self.roster.forget(&id);
-            self.marks.remove(&id);
-        }
-        longest.is_some()
-    }
-
-    /// Of two that find each other, one dials first: else there would be two connections.
-    fn greet_later(&mut self, id: MemberId, now: Instant) {
-        let first = self.id() < id;
-        let wait = self.rng.random_range(0.0..0.5) + if first { 0.0 } else { 3.0 };
-        let wait = self.settings.probe.mul_f64(wait);
-        if !self.marks.is_linked(&id) && self.neighbours.contains(&self.roster, &id) {
-            self.marks.of(id).redial.not_before = Some(now + wait);
-        }
-    }
-
-    /// Somebody says that he could not reach a member. Says whether that is news.
-    pub(super) fn accused(
-        &mut self,
-        accuser: MemberId,
-        member: MemberId,
-        version: u64,
-        now: Instant,
-    ) -> bool {
-        if member == self.id() {
-            // One that we never signed is a lie: to go above it would end at the highest number.
-            let current = version == self.author.record().version;
-            if current {
-                self.health.worse();
-                self.refute(version);
-            }
-            return current;
-        }
-        // Only members have a voice, and none of its own death.
-        if accuser == member || !self.roster.is_in(&accuser) || !self.roster.is_in(&member) {
-            return false;
-        }
-        if self
-            .roster
-            .get(&member)
-            .is_none_or(|known| version != known.version())
-        {
-            return false;
-        }
-        let mark = self.marks.of(member);
-        let news = match &mut mark.standing {
-            Standing::Suspect(suspicion) => suspicion.add(accuser),
-            standing => {
-                *standing = Standing::Suspect(Suspicion::new(accuser, now));
-                true
-            }
-        };
-        self.suspects.insert(member);
-        let near = self.marks.is_linked(&member) || self.neighbours.contains(&self.roster, &member);
-        if news && near && accuser != self.id() {
-            self.verify_soon(member, now);
-        }
-        news
-    }
-
-    /// Our own word against a member.
-    pub(super) fn accuse(&mut self, member: MemberId, now: Instant) {
-        let Some(version) = self.roster.get(&member).map(|known| known.version()) else {
-            return;
-        };
-        if self.accused(self.id(), member, version, now) {
-            tracing::debug!(?member, "cannot be reached");
-            self.pace.accuse(Accusation { member, version });
-        }
-    }
-
-    /// Whether it is known already what a further look at a suspect would tell.
-    pub(super) fn is_settled(&self, member: &MemberId) -> bool {
-        let Some(mark) = self.marks.get(member) else {
-            return false;
-        };
-        match &mark.standing {
-            Standing::Suspect(suspicion) => suspicion.is_enough(),
-            Standing::Alive => false,
-            Standing::Gone(_) | Standing::Left(_) => true,
-        }
-    }
-
-    /// We are said to be gone: a version above the accused one shows that we are not.
-    pub(super) fn refute(&mut self, version: u64) {
-        self.author.change(version, |_| {});
-        self.own_changed();
-        self.pace.refute();
-    }
-
-    /// What becomes of suspicions.
-    fn judge(&mut self, now: Instant) {
-        let suspects: Vec<_> = self.suspects.iter().copied().collect();
-        for id in suspects {
-            let others = self.roster.members().saturating_sub(2);
-            let doubted = self.suspects.len() - 1;
-            // One's own word is enough where nobody else is left to be asked.
-            let needed = if others > doubted { 2 } else { 1 };
-            let outcome = match self.marks.get(&id).map(|mark| &mark.standing) {
-                Some(Standing::Suspect(it)) => it.outcome(needed, &self.settings, now),
-                _ => Outcome::Lapsed,
-            };
-            match outcome {
-                Outcome::Open => continue,
-                Outcome::Lapsed => {
-                    if let Some(mark) = self.marks.existing(&id) {
-                        mark.standing = Standing::Alive;
-                    }
-                }
-                Outcome::Certain => {
-                    tracing::info!(member = ?id, "is gone");
-                    self.part(id, Standing::Gone(now));
-                }
-            }
-            self.suspects.remove(&id);
-        }
-    }
-
-    fn part(&mut self, id: MemberId, standing: Standing) {
-        self.roster.put_out(&id);
-        self.neighbours.parted(&self.roster, &id);
-        self.marks.of(id).standing = standing;
-        self.probes.drop(&id);
-    }
-
-    /// After a partition neither side looks for the other any more: each member dials one of the gone now
-    /// and then.
-    fn try_the_gone(&mut self) {
-        let gone = self
-            .marks
-            .iter()
-            .filter(|(_, mark)| matches!(mark.standing, Standing::Gone(_)) && mark.link.is_none());
-        let gone: Vec<_> = gone.map(|(id, _)| *id).collect();
-        if !gone.is_empty() {
-            let id = gone[self.rng.random_range(0..gone.len())];
-            self.act(Action::Dial(id));
-        }
-    }
-
-    fn forget(&mut self, now: Instant) {
-        self.asked.retain(|_, (_, until)| *until > now);
-        let old = |since: &Instant, after: Duration| now.saturating_duration_since(*since) > after;
-        let forget = self.settings.forget;
-        let over = self.marks.iter().filter(|(_, mark)| match &mark.standing {
-            Standing::Gone(since) | Standing::Left(since) => old(since, forget),
-            _ => false,
-        });
-        let over: Vec<_> = over.map(|(id, _)| *id).collect();
-        for id in over {
-            self.roster.forget(&id);
-            self.marks.remove(&id);
-        }
-        self.marks.tidy(now);
     }
 }
 

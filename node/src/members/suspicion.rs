@@ -2,8 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use store::wire::member::MemberId;
+use store::wire::member::{Accusation, MemberId};
 
+use super::core::Core;
+use super::marks::Standing;
 use super::settings::{ENOUGH_ACCUSERS, Settings};
 
 /// Suspicions that nobody else shares are dropped after so many times the longest wait.
@@ -71,6 +73,110 @@ impl Suspicion {
         let confirmed = (self.accusers.len() as f64).ln() / (ENOUGH_ACCUSERS as f64).ln();
         max.saturating_sub(max.saturating_sub(min).mul_f64(confirmed.min(1.0)))
             .max(min)
+    }
+}
+
+impl Core {
+    /// Somebody says that he could not reach a member. Says whether that is news.
+    pub(super) fn accused(
+        &mut self,
+        accuser: MemberId,
+        member: MemberId,
+        version: u64,
+        now: Instant,
+    ) -> bool {
+        if member == self.id() {
+            // One that we never signed is a lie: to go above it would end at the highest number.
+            let current = version == self.author.record().version;
+            if current {
+                self.health.worse();
+                self.refute(version);
+            }
+            return current;
+        }
+        // Only members have a voice, and none of its own death.
+        if accuser == member || !self.roster.is_in(&accuser) || !self.roster.is_in(&member) {
+            return false;
+        }
+        if self
+            .roster
+            .get(&member)
+            .is_none_or(|known| version != known.version())
+        {
+            return false;
+        }
+        let mark = self.marks.of(member);
+        let news = match &mut mark.standing {
+            Standing::Suspect(suspicion) => suspicion.add(accuser),
+            standing => {
+                *standing = Standing::Suspect(Suspicion::new(accuser, now));
+                true
+            }
+        };
+        self.suspects.insert(member);
+        let near = self.marks.is_linked(&member) || self.neighbours.contains(&self.roster, &member);
+        if news && near && accuser != self.id() {
+            self.verify_soon(member, now);
+        }
+        news
+    }
+
+    /// Our own word against a member.
+    pub(super) fn accuse(&mut self, member: MemberId, now: Instant) {
+        let Some(version) = self.roster.get(&member).map(|known| known.version()) else {
+            return;
+        };
+        if self.accused(self.id(), member, version, now) {
+            tracing::debug!(?member, "cannot be reached");
+            self.pace.accuse(Accusation { member, version });
+        }
+    }
+
+    /// Whether it is known already what a further look at a suspect would tell.
+    pub(super) fn is_settled(&self, member: &MemberId) -> bool {
+        let Some(mark) = self.marks.get(member) else {
+            return false;
+        };
+        match &mark.standing {
+            Standing::Suspect(suspicion) => suspicion.is_enough(),
+            Standing::Alive => false,
+            Standing::Gone(_) | Standing::Left(_) => true,
+        }
+    }
+
+    /// We are said to be gone: a version above the accused one shows that we are not.
+    pub(super) fn refute(&mut self, version: u64) {
+        self.author.change(version, |_| {});
+        self.own_changed();
+        self.pace.refute();
+    }
+
+    /// What becomes of suspicions.
+    pub(super) fn judge(&mut self, now: Instant) {
+        let suspects: Vec<_> = self.suspects.iter().copied().collect();
+        for id in suspects {
+            let others = self.roster.members().saturating_sub(2);
+            let doubted = self.suspects.len() - 1;
+            // One's own word is enough where nobody else is left to be asked.
+            let needed = if others > doubted { 2 } else { 1 };
+            let outcome = match self.marks.get(&id).map(|mark| &mark.standing) {
+                Some(Standing::Suspect(it)) => it.outcome(needed, &self.settings, now),
+                _ => Outcome::Lapsed,
+            };
+            match outcome {
+                Outcome::Open => continue,
+                Outcome::Lapsed => {
+                    if let Some(mark) = self.marks.existing(&id) {
+                        mark.standing = Standing::Alive;
+                    }
+                }
+                Outcome::Certain => {
+                    tracing::info!(member = ?id, "is gone");
+                    self.part(id, Standing::Gone(now));
+                }
+            }
+            self.suspects.remove(&id);
+        }
     }
 }
 
