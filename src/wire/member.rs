@@ -218,6 +218,19 @@ impl Record {
     }
 }
 
+/// Whether a member can have this tag.
+pub(super) fn check_tag(name: &str, value: &str) -> Result<(), BadTag> {
+    let plain = |c: u8| matches!(c, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.');
+    if name.is_empty() || name.len() > MAX_TAG_NAME || !name.bytes().all(plain) {
+        return Err(BadTag::Name(name.chars().take(MAX_TAG_NAME).collect()));
+    }
+    let bounded = !value.is_empty() && value.len() <= MAX_TAG_VALUE;
+    if !bounded || value.chars().any(char::is_control) {
+        return Err(BadTag::Value(value.chars().take(MAX_TAG_VALUE).collect()));
+    }
+    Ok(())
+}
+
 fn check_addresses(addresses: &[Bytes]) -> Result<(), WireError> {
     at_most(
         "addresses of a member",
@@ -229,7 +242,7 @@ fn check_addresses(addresses: &[Bytes]) -> Result<(), WireError> {
 }
 
 impl MemberId {
-    pub(super) fn of_bytes(bytes: &[u8]) -> Result<Self, WireError> {
+    pub(in crate::wire) fn of_bytes(bytes: &[u8]) -> Result<Self, WireError> {
         let id = bytes.try_into().map_err(|_| WireError::Field("member"))?;
         Ok(Self(id))
     }
@@ -287,15 +300,8 @@ impl Tags {
         if tags.len() > MAX_TAGS {
             return Err(BadTag::Count(tags.len()));
         }
-        let plain = |c: u8| matches!(c, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.');
         for (name, value) in &tags {
-            if name.is_empty() || name.len() > MAX_TAG_NAME || !name.bytes().all(plain) {
-                return Err(BadTag::Name(name.chars().take(MAX_TAG_NAME).collect()));
-            }
-            let bounded = !value.is_empty() && value.len() <= MAX_TAG_VALUE;
-            if !bounded || value.chars().any(char::is_control) {
-                return Err(BadTag::Value(value.chars().take(MAX_TAG_VALUE).collect()));
-            }
+            check_tag(name, value)?;
         }
         Ok(Self(tags))
     }

@@ -46,6 +46,11 @@ fn no_message_of_members_of_the_corpus_panics() {
 }
 
 #[test]
+fn no_pin_record_of_the_corpus_panics() {
+    feed("pin", decoders::pin);
+}
+
+#[test]
 fn no_car_of_the_corpus_panics() {
     feed("car", decoders::car);
 }

@@ -9,6 +9,7 @@ use store::proof::Proof;
 use store::unixfs::data::Data;
 use store::unixfs::hamt::{Place, Shard};
 use store::wire::member::{MemberRequest, MemberResponse, Record, Rumour};
+use store::wire::pin::PinRecord;
 use store::wire::{Ask, LENGTH_SIZE, Request, Response};
 
 /// A dag-pb node: what is accepted has one encoding only, apart from fields that may be absent.
@@ -85,6 +86,14 @@ pub fn member(bytes: &[u8]) {
     if let Ok(rumour) = Rumour::decode(&bytes) {
         let again = rumour.encode().expect("what was accepted may be sent");
         assert_eq!(Rumour::decode(&again.into()), Ok(rumour));
+    }
+}
+
+/// What an owner wants kept.
+pub fn pin(bytes: &[u8]) {
+    if let Ok(record) = PinRecord::decode(&Bytes::copy_from_slice(bytes)) {
+        let again = record.encode().expect("what was accepted may be sent");
+        assert_eq!(PinRecord::decode(&again), Ok(record));
     }
 }
 
