@@ -18,6 +18,8 @@ pub enum Family {
     Roots,
     /// What was added before, and from which files.
     Adds,
+    /// What owners want kept by the swarm.
+    PinRecords,
 }
 
 impl Family {
@@ -27,6 +29,7 @@ impl Family {
             Self::Providers => schema::PROVIDERS,
             Self::Roots => schema::ROOTS,
             Self::Adds => schema::ADDS,
+            Self::PinRecords => schema::PIN_RECORDS,
         }
     }
 }
@@ -47,6 +50,11 @@ impl Records {
     /// The value of `key`.
     pub fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
         self.store.table_get(self.family.name(), key)
+    }
+
+    /// The values of many keys, in their order.
+    pub fn get_many(&self, keys: &[Vec<u8>]) -> Result<Vec<Option<Vec<u8>>>, StoreError> {
+        self.store.table_get_many(self.family.name(), keys)
     }
 
     /// Sets one key.
@@ -81,5 +89,14 @@ impl Records {
         each: &mut dyn FnMut(&[u8], &[u8]) -> bool,
     ) -> Result<(), StoreError> {
         self.store.table_scan(self.family.name(), prefix, each)
+    }
+
+    /// Like [`Records::for_each`], from `start` on.
+    pub fn for_each_from(
+        &self,
+        start: &[u8],
+        each: &mut dyn FnMut(&[u8], &[u8]) -> bool,
+    ) -> Result<(), StoreError> {
+        self.store.table_scan_from(self.family.name(), start, each)
     }
 }

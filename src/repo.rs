@@ -1,7 +1,7 @@
 //! [`Repo`]: the directory that holds everything: blocks, pins, records, the node's key.
 //!
 //! ```text
-//! format         "2\n"; written last, so that where it is, all the rest is whole
+//! format         "3\n"; written last, so that where it is, all the rest is whole
 //! repo.lock      locked (flock) while the repo is open; the holder's pid as text
 //! identity.key   the node's secret key, mode 0600, once there is one
 //! swarm.key      the key of the private swarm that it is of, mode 0600, if it is of one
@@ -176,7 +176,7 @@ impl Repo {
         let (opened, synced) = std::thread::scope(|scope| {
             let synced = scope.spawn(|| lock.sync(&path));
             let opened = match state {
-                State::Ready | State::Older => RocksStore::open_existing(&db, options),
+                State::Ready | State::Older { .. } => RocksStore::open_existing(&db, options),
                 State::Unfinished => RocksStore::open(&db, options),
             };
             (
@@ -196,9 +196,9 @@ impl Repo {
             format::finish(&path)?;
         }
         let mut upgrade = None;
-        if state == State::Older {
+        if let State::Older { from } = state {
             tracing::info!(path = %path.display(), "the repo is brought to the newest format");
-            upgrade = Some(blocks.upgrade_to_2(false).map_err(store)?);
+            upgrade = Some(blocks.upgrade_from(from, false).map_err(store)?);
             format::finish(&path)?;
         }
         // Of a backup that a crash cut off: it would keep the room of what is removed.

@@ -31,6 +31,8 @@ pub(crate) const ROOTS: &str = "roots";
 pub(crate) const PEERS: &str = "peers";
 /// Who provides what.
 pub(crate) const PROVIDERS: &str = "providers";
+/// What owners want kept by the swarm: pin records.
+pub(crate) const PIN_RECORDS: &str = "pin-records";
 /// Facts about the database itself: [`TOTALS`], [`GENERATION`]. This is the family that RocksDB makes
 /// by itself.
 pub(crate) const META: &str = "default";
@@ -48,8 +50,20 @@ pub(crate) const LOG_LOSS: &[u8] = b"log-loss";
 pub(crate) const OF_BLOCKS: [&str; 6] = [BLOCKS, INDEX, LINKS, PARENTS, REFS, META];
 
 /// Every family.
-pub(crate) const ALL: [&str; 12] = [
-    BLOCKS, INDEX, LINKS, PARENTS, REFS, ADDS, CACHE, KEEP, ROOTS, PEERS, PROVIDERS, META,
+pub(crate) const ALL: [&str; 13] = [
+    BLOCKS,
+    INDEX,
+    LINKS,
+    PARENTS,
+    REFS,
+    ADDS,
+    CACHE,
+    KEEP,
+    ROOTS,
+    PEERS,
+    PROVIDERS,
+    PIN_RECORDS,
+    META,
 ];
 
 /// What the index says of a block: a byte of flags, the size and the generation as varints. In

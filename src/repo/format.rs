@@ -9,7 +9,7 @@ use super::{RepoError, write};
 
 /// The format that this program makes: the layout of the directory, and the families, keys and values
 /// in `db/`. A repo with a higher number is refused, one with a lower number is brought forward.
-pub const FORMAT: u32 = 2;
+pub const FORMAT: u32 = 3;
 
 const FILE: &str = "format";
 
@@ -24,7 +24,10 @@ pub(super) enum State {
     /// Everything is there.
     Ready,
     /// Everything is there, as an older program wrote it.
-    Older,
+    Older {
+        /// In this format.
+        from: u32,
+    },
     /// Not there, empty, or begun and never finished.
     Unfinished,
 }
@@ -40,7 +43,7 @@ pub(super) fn inspect(path: &Path) -> Result<State, RepoError> {
             });
         }
         return Ok(if found < FORMAT {
-            State::Older
+            State::Older { from: found }
         } else {
             State::Ready
         });

@@ -27,15 +27,15 @@ pub fn migrate(path: &Path, options: &RepoOptions, dry: bool) -> Result<Migratio
     let path = std::path::absolute(path).map_err(RepoError::io("find", path))?;
     let state = format::inspect(&path)?;
     let from = format::number(&path)?.ok_or_else(|| RepoError::Missing { path: path.clone() })?;
-    let upgrade = if state != State::Older {
-        None
-    } else if dry {
-        Some(rehearse(&path, options)?)
-    } else {
-        let repo = Repo::open(&path, options)?;
-        let upgrade = repo.upgrade;
-        repo.close()?;
-        upgrade
+    let upgrade = match state {
+        State::Older { from } if dry => Some(rehearse(&path, from, options)?),
+        State::Older { .. } => {
+            let repo = Repo::open(&path, options)?;
+            let upgrade = repo.upgrade;
+            repo.close()?;
+            upgrade
+        }
+        State::Ready | State::Unfinished => None,
     };
     Ok(Migration {
         from,
@@ -44,7 +44,7 @@ pub fn migrate(path: &Path, options: &RepoOptions, dry: bool) -> Result<Migratio
     })
 }
 
-fn rehearse(path: &Path, options: &RepoOptions) -> Result<Upgrade, RepoError> {
+fn rehearse(path: &Path, from: u32, options: &RepoOptions) -> Result<Upgrade, RepoError> {
     let _lock = Lock::take(path)?;
     let copy = path.join(CHECKPOINT);
     remove(&copy)?;
@@ -53,7 +53,7 @@ fn rehearse(path: &Path, options: &RepoOptions) -> Result<Upgrade, RepoError> {
         let options = StoreOptions {
             low_memory: options.low_memory,
         };
-        let upgrade = || RocksStore::open_existing(&copy, options)?.upgrade_to_2(false);
+        let upgrade = || RocksStore::open_existing(&copy, options)?.upgrade_from(from, false);
         upgrade().map_err(|error| RepoError::Store {
             path: path.to_owned(),
             error,
@@ -172,7 +172,7 @@ mod tests {
         let before = contents(&path);
         let options = RepoOptions::default();
         let rehearsed = migrate(&path, &options, true).unwrap();
-        assert_eq!((rehearsed.from, rehearsed.to), (1, 2));
+        assert_eq!((rehearsed.from, rehearsed.to), (1, FORMAT));
         assert!(
             rehearsed
                 .upgrade
@@ -207,6 +207,33 @@ mod tests {
         let repo = Repo::open(&path, &options).unwrap();
         is_whole(&repo);
         assert_eq!(parents(&repo), whole);
+    }
+
+    #[test]
+    fn format_2_gets_an_empty_family_and_nothing_else() {
+        let (_dir, path) = old();
+        let options = RepoOptions::default();
+        let repo = Repo::open(&path, &options).unwrap();
+        let whole = parents(&repo);
+        repo.close().unwrap();
+        RocksStore::drop_family(&path.join("db"), schema::PIN_RECORDS);
+        format::declare(&path, 2).unwrap();
+
+        let rehearsed = migrate(&path, &options, true).unwrap();
+        assert_eq!((rehearsed.from, rehearsed.to), (2, 3));
+        assert_eq!(rehearsed.upgrade, Some(Upgrade::default()));
+        assert_eq!(fs::read_to_string(path.join("format")).unwrap(), "2\n");
+        let repo = Repo::open(&path, &options).unwrap();
+        is_whole(&repo);
+        assert_eq!(parents(&repo), whole);
+        let records = repo.records(crate::records::Family::PinRecords);
+        assert_eq!(records.get(b"x").unwrap(), None);
+        records.put(b"x", b"y").unwrap();
+        drop((records, repo));
+        assert_eq!(migrate(&path, &options, false).unwrap().from, 3);
+        let repo = Repo::open(&path, &options).unwrap();
+        let records = repo.records(crate::records::Family::PinRecords);
+        assert_eq!(records.get(b"x").unwrap(), Some(b"y".to_vec()));
     }
 
     #[test]

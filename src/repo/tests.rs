@@ -41,7 +41,7 @@ fn the_first_open_makes_it_and_the_second_finds_it() {
         .unwrap();
     repo.close().unwrap();
     assert_eq!(names(&path), ["db", "format", "repo.lock"]);
-    assert_eq!(fs::read_to_string(path.join("format")).unwrap(), "2\n");
+    assert_eq!(fs::read_to_string(path.join("format")).unwrap(), "3\n");
     assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o700);
     let repo = open(&path).unwrap();
     assert!(repo.blocks().has(block("kept").cid()).unwrap());
@@ -69,14 +69,14 @@ fn the_second_at_once_is_told_who_has_it() {
 #[test]
 fn a_newer_format_is_refused_and_nothing_touched() {
     let dir = tempdir().unwrap();
-    fs::write(dir.path().join("format"), "3\n").unwrap();
+    fs::write(dir.path().join("format"), "4\n").unwrap();
     let error = open(dir.path()).err().unwrap();
     assert!(
         matches!(
             error,
             RepoError::NewerFormat {
-                found: 3,
-                supported: 2,
+                found: 4,
+                supported: 3,
                 ..
             }
         ),

@@ -90,8 +90,13 @@ pub(crate) fn migrate(dry_run: bool, context: &mut Context) -> Result<(), Error>
             return format!("the repo has the newest format, {to}");
         }
         let done = if dry_run { "would be" } else { "was" };
+        let head = format!("format {from} {done} brought to {to}");
+        // Only format 1 lacked them.
+        if *from > 1 {
+            return head;
+        }
         format!(
-            "format {from} {done} brought to {to}: {} nodes looked at, {} rows of parents written",
+            "{head}: {} nodes looked at, {} rows of parents written",
             migrated.nodes, migrated.parents
         )
     })

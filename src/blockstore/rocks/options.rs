@@ -174,6 +174,7 @@ pub(super) fn families(options: StoreOptions) -> Vec<ColumnFamilyDescriptor> {
         ColumnFamilyDescriptor::new(schema::ROOTS, small()),
         ColumnFamilyDescriptor::new(schema::PEERS, small()),
         ColumnFamilyDescriptor::new(schema::PROVIDERS, small()),
+        ColumnFamilyDescriptor::new(schema::PIN_RECORDS, family(memtable / 4)),
         ColumnFamilyDescriptor::new(schema::META, meta),
     ]
 }

@@ -1,5 +1,6 @@
 //! From format 1 to format 2: rows of parents, and the sums. Done again from the beginning if it was cut
-//! off; each step writes what is there already once more.
+//! off; each step writes what is there already once more. From format 2 to format 3: one more family, which
+//! opening makes.
 
 use rocksdb::WriteBatch;
 
@@ -24,9 +25,29 @@ pub struct Upgrade {
 }
 
 impl RocksStore {
+    /// Brings a database of format `from` to the newest; with `dry`, only says what that would do. Durable
+    /// when it returns.
+    pub(crate) fn upgrade_from(&self, from: u32, dry: bool) -> Result<Upgrade, StoreError> {
+        if from < 2 {
+            self.upgrade_to_2(dry)
+        } else {
+            Ok(Upgrade::default())
+        }
+    }
+
+    /// Takes a family away from the database in `path`, as if an older program had made it.
+    #[cfg(test)]
+    pub(crate) fn drop_family(path: &std::path::Path, name: &str) {
+        let losses = super::options::LogLosses::default();
+        let database = super::options::database(false, &losses).unwrap();
+        let families = super::options::families(super::StoreOptions::default());
+        let mut db = rocksdb::DB::open_cf_descriptors(&database, path, families).unwrap();
+        db.drop_cf(name).unwrap();
+    }
+
     /// Brings a database of format 1 to format 2; with `dry`, only says what that would do. Durable
     /// when it returns.
-    pub fn upgrade_to_2(&self, dry: bool) -> Result<Upgrade, StoreError> {
+    fn upgrade_to_2(&self, dry: bool) -> Result<Upgrade, StoreError> {
         let mut upgrade = Upgrade::default();
         let mut undecided = self.pinned_nodes()?;
         let mut batch = WriteBatch::default();
