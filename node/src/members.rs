@@ -32,7 +32,7 @@ pub(crate) use self::ask::{Action, Answer, Ask, Claim, Ticket, Token};
 pub(crate) use self::core::Core;
 #[cfg(test)]
 pub(crate) use self::record::Author;
-pub(crate) use self::record::Offer;
+pub(crate) use self::record::{Offer, member_of, peer_of};
 pub(crate) use self::service::{GOODBYE, Service};
 pub use self::settings::Settings;
 pub use self::view::{Health, Member, Sight};

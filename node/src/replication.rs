@@ -4,6 +4,7 @@
 //! when it is its turn. What decides is sans-IO: clock and randomness are arguments.
 
 pub mod audit;
+pub mod pins;
 pub mod placement;
 pub mod planner;
 pub mod policy;

@@ -33,6 +33,9 @@ const CHECKSUM_LABEL: &[u8] = b"store swarm key checksum 1";
 /// What the key of all proofs is derived under.
 const PROOF_LABEL: &[u8] = b"store swarm proof 1";
 
+/// What the key of withdrawals in the swarm's name is derived under.
+const PINS_LABEL: &[u8] = b"store swarm pins 1";
+
 /// What the name of the swarm is derived under.
 const NAME_LABEL: &[u8] = b"store swarm name 1";
 
@@ -123,6 +126,12 @@ impl SwarmKey {
     /// The key that members prove themselves with.
     pub(crate) fn proof(&self) -> hmac::Key {
         hmac::Key::new(hmac::HMAC_SHA256, self.derive(PROOF_LABEL).as_ref())
+    }
+
+    /// The key that withdraws pin records of others. Every member has it, so it shows no more than that one
+    /// did.
+    pub(crate) fn pins(&self) -> hmac::Key {
+        hmac::Key::new(hmac::HMAC_SHA256, self.derive(PINS_LABEL).as_ref())
     }
 
     fn derive(&self, label: &[u8]) -> hmac::Tag {
