@@ -7,7 +7,7 @@
 //! cryptography.
 
 mod message;
-mod proto;
+pub(super) mod proto;
 mod step;
 #[cfg(test)]
 mod tests;
@@ -342,14 +342,14 @@ impl Signed {
         self.body.len() + SIGNATURE_SIZE + 6
     }
 
-    fn to_proto(&self) -> proto::Signed {
+    pub(super) fn to_proto(&self) -> proto::Signed {
         proto::Signed {
             body: self.body.clone(),
             signature: Bytes::copy_from_slice(&self.signature),
         }
     }
 
-    fn of_proto(signed: proto::Signed) -> Result<Self, WireError> {
+    pub(super) fn of_proto(signed: proto::Signed) -> Result<Self, WireError> {
         at_most("bytes of record", signed.body.len(), MAX_RECORD_SIZE)?;
         let signature = signed.signature[..].try_into();
         Ok(Self {

@@ -3,15 +3,35 @@
 //! One question and one answer for each stream. Copies themselves move by the chunk protocol: an
 //! [`Offer`] only says that somebody should fetch one.
 
+mod parts;
+mod proto;
+mod request;
+mod response;
+#[cfg(test)]
+mod tests;
+
 use crate::audit;
 use crate::segment::{Hold, SegmentId};
 
 use super::member::{MemberId, SIGNATURE_SIZE, Signed};
 use super::reconcile::{Question, Verdict};
 
+/// The largest question in bytes: an [`Offer`] with a path of [`PATH_MAX`](crate::segment::PATH_MAX) of the longest CIDs
+/// (19 KiB), [`MAX_OFFER_PINS`] of the largest pin records (33 KiB) and [`MAX_TOLD_HOLDERS`] (2 KiB) takes 54 KiB. What has more
+/// to tell tells it in several.
+pub const MAX_REPLICA_REQUEST_SIZE: usize = 64 << 10;
+/// The largest answer in bytes: 64 verdicts with 64 items each are 164 KiB, 62 of the largest pin records
+/// fill it.
+pub const MAX_REPLICA_RESPONSE_SIZE: usize = 256 << 10;
+/// What a list may take of a question: the sizes of its items together ([`Told::size`], [`Question::size`],
+/// [`Signed::size`] and 4 more).
+pub const REQUEST_ROOM: usize = MAX_REPLICA_REQUEST_SIZE - 16;
+/// What a list may take of an answer ([`Checked::size`], [`Verdict::size`], [`Signed::size`] and 4 more).
+pub const RESPONSE_ROOM: usize = MAX_REPLICA_RESPONSE_SIZE - 16;
 /// Holders of one segment in one message: more copies than any policy but `everywhere` wants.
 pub const MAX_TOLD_HOLDERS: usize = 64;
-/// Segments in one Check, Lease or Retract.
+/// Segments in one Check, Lease or Retract. As many fit into a Check with six holders each, and into its answer with
+/// [`holders_each`].
 pub const MAX_SEGMENTS: usize = 256;
 /// Pin records of one root that go with an offer: one for each owner, those with the highest demands first.
 pub const MAX_OFFER_PINS: usize = 8;
@@ -57,7 +77,7 @@ pub enum ReplicaRequest {
     },
     /// Where do our pin records differ?
     Compare(Vec<Question>),
-    /// The pin records of these keys.
+    /// The pin records of these keys, [`MAX_PINS`] at most.
     Fetch(Vec<[u8; 32]>),
     /// Pin records that are new to the asker.
     Pins(Vec<Signed>),
@@ -152,6 +172,21 @@ pub enum Leave {
     Refuses,
     /// It has none.
     HasNot,
+}
+
+/// How many holders each [`Checked`] may name, so that an answer about so many segments is not too large.
+#[must_use]
+pub const fn holders_each(segments: usize) -> usize {
+    // Eight bytes around the holders of each: `Checked::size`.
+    let room = match RESPONSE_ROOM.checked_div(segments) {
+        Some(room) => room.saturating_sub(8) / 32,
+        None => MAX_TOLD_HOLDERS,
+    };
+    if room < MAX_TOLD_HOLDERS {
+        room
+    } else {
+        MAX_TOLD_HOLDERS
+    }
 }
 
 /// What a holder signs: which bytes it has in which network.

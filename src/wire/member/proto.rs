@@ -39,7 +39,7 @@ pub(super) struct Tag {
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
-pub(super) struct Signed {
+pub(in crate::wire) struct Signed {
     #[prost(bytes = "bytes", tag = "1")]
     pub(super) body: Bytes,
     #[prost(bytes = "bytes", tag = "2")]
