@@ -16,7 +16,7 @@ use tokio::sync::mpsc;
 
 use crate::discovery::store::{PROVIDER_TTL, ProviderStore};
 use crate::exchange::codec::ChunkCodec;
-use crate::members::codec::MemberCodec;
+use crate::framing::{MemberCodec, ReplicaCodec};
 use crate::network::{NetworkConfig, NetworkError, NetworkName, Role};
 use crate::streams::Streams;
 
@@ -55,6 +55,14 @@ const MEMBER_TIMEOUT: Duration = Duration::from_secs(20);
 /// for others.
 const MEMBER_STREAMS: usize = 32;
 
+/// What replication asks is answered at once, but for a challenge: it reads 32 MiB, for which a disk that is busy
+/// gets so long.
+const REPLICA_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// Questions of replication on one connection, both directions together: each is 64 KiB at most, its answer
+/// 256 KiB. Who would have more under way with one peer is told so at once, and asks later.
+const REPLICA_STREAMS: usize = 32;
+
 /// A host behind one address (a NAT, a machine with many nodes) may have this many peers before
 /// gossip scores them down.
 const PEERS_PER_IP: f64 = 64.0;
@@ -72,6 +80,7 @@ pub(crate) struct Behaviour {
     pub(crate) exchange: request_response::Behaviour<ChunkCodec>,
     pub(crate) bulk: Streams,
     pub(crate) member: request_response::Behaviour<MemberCodec>,
+    pub(crate) replica: request_response::Behaviour<ReplicaCodec>,
 }
 
 /// Gossip that hears of our topics only, so that a peer cannot make us remember others.
@@ -97,6 +106,7 @@ impl Behaviour {
             exchange: exchange(&config.network),
             bulk: Streams::new(config.network.bulk(), streams),
             member: member(config),
+            replica: replica(&config.network),
         })
     }
 }
@@ -230,11 +240,22 @@ fn member(config: &NetworkConfig) -> request_response::Behaviour<MemberCodec> {
         Role::Client => ProtocolSupport::Outbound,
     };
     request_response::Behaviour::with_codec(
-        MemberCodec,
+        MemberCodec::default(),
         [(config.network.member(), support)],
         request_response::Config::default()
             .with_request_timeout(MEMBER_TIMEOUT)
             .with_max_concurrent_streams(MEMBER_STREAMS),
+    )
+}
+
+/// A client is asked, too: who accepted its offer says so when it has fetched it.
+fn replica(network: &NetworkName) -> request_response::Behaviour<ReplicaCodec> {
+    request_response::Behaviour::with_codec(
+        ReplicaCodec::default(),
+        [(network.replica(), ProtocolSupport::Full)],
+        request_response::Config::default()
+            .with_request_timeout(REPLICA_TIMEOUT)
+            .with_max_concurrent_streams(REPLICA_STREAMS),
     )
 }
 

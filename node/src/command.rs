@@ -5,6 +5,7 @@ use libp2p::{Multiaddr, PeerId};
 use store::Cid;
 use store::wire;
 use store::wire::member::Holdings;
+use store::wire::replica::{ReplicaRequest, ReplicaResponse};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::members::{Member, Offer, Sight};
@@ -24,6 +25,15 @@ pub(crate) enum Command {
         response: wire::Response,
         /// Dropped when it has been written, or cannot be.
         sent: oneshot::Sender<()>,
+    },
+    AskReplica {
+        peer: PeerId,
+        request: ReplicaRequest,
+        reply: oneshot::Sender<Result<ReplicaResponse, RequestError>>,
+    },
+    AnswerReplica {
+        channel: ReplyChannel<ReplicaResponse>,
+        response: ReplicaResponse,
     },
     OpenBulk {
         peer: PeerId,

@@ -14,6 +14,8 @@ use tokio::time::Interval;
 use crate::behaviour::{Behaviour, BehaviourEvent};
 use crate::command::Command;
 use crate::discovery::{self, Discovery};
+use crate::exchange::codec::ChunkCodec;
+use crate::framing::ReplicaCodec;
 use crate::listen::Listeners;
 use crate::members::{self, GOODBYE};
 use crate::peers::Peers;
@@ -35,7 +37,8 @@ pub(crate) struct Driver {
     peers: Peers,
     discovery: Discovery,
     members: members::Service,
-    requests: Requests,
+    requests: Requests<ChunkCodec>,
+    replica: Requests<ReplicaCodec>,
     written: Written,
 }
 
@@ -97,6 +100,17 @@ impl Driver {
                 sent,
             } => {
                 self.requests.answer(swarm, channel, response, Some(sent));
+            }
+            Command::AskReplica {
+                peer,
+                request,
+                reply,
+            } => {
+                let addresses = self.peers.addresses(&peer);
+                self.replica.ask(swarm, peer, request, addresses, reply);
+            }
+            Command::AnswerReplica { channel, response } => {
+                self.replica.answer(swarm, channel, response, None);
             }
             Command::OpenBulk { peer, reply } => swarm.behaviour_mut().bulk.open(peer, reply),
             Command::Providers { root, found } => self.discovery.find(swarm, &root, found),
@@ -189,6 +203,7 @@ impl Driver {
             BehaviourEvent::Kademlia(event) => self.discovery.on_event(swarm, peers, event),
             BehaviourEvent::Gossip(event) => self.members.on_gossip(swarm, peers, event),
             BehaviourEvent::Member(event) => self.members.on_event(swarm, peers, event),
+            BehaviourEvent::Replica(event) => self.replica.on_event(swarm, peers, event),
             BehaviourEvent::Exchange(event) => self.requests.on_event(swarm, peers, event),
             BehaviourEvent::Bulk(never) => match never {},
         }

@@ -40,7 +40,7 @@ pub use self::session::{
     Mode, Session, SessionOptions, SessionProgress, SessionSource, SourceProgress,
 };
 use crate::metrics::Metrics;
-use crate::network::{Arrivals, Network};
+use crate::network::{Network, Wanted};
 
 /// Below this much memory for downloads, everything is kept small.
 const LITTLE: u64 = 32 << 20;
@@ -110,18 +110,18 @@ pub struct Exchange {
 }
 
 impl Exchange {
-    /// Serves those who arrive from `store` until the network ends, and stands ready for downloads. Must be
+    /// Serves those who want blocks from `store` until the network ends, and stands ready for downloads. Must be
     /// called within a tokio runtime.
     #[must_use]
     pub fn start(
         network: Network,
         store: Arc<dyn Blockstore>,
-        arrivals: Arrivals,
+        wanted: Wanted,
         config: ExchangeConfig,
         serving: Serving,
     ) -> Self {
         let (bandwidth, reputation) = (serving.bandwidth.clone(), serving.reputation.clone());
-        let serve = server::serve(network.clone(), Arc::clone(&store), arrivals, serving);
+        let serve = server::serve(network.clone(), Arc::clone(&store), wanted, serving);
         tokio::spawn(serve);
         Self {
             outbound: Arc::new(bulk::Asker::new(network, bandwidth, reputation)),

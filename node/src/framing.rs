@@ -1,11 +1,15 @@
 //! One message on a libp2p stream: a length, then so many bytes. Reads no more than the message, and
 //! allocates nothing before its length has passed its bound.
 
+mod codec;
+
 use std::io;
 
 use bytes::Bytes;
 use futures::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use store::wire::{LENGTH_SIZE, WireError, body_length};
+
+pub(crate) use self::codec::{MemberCodec, ReplicaCodec};
 
 /// A message whose body is of at most `limit` bytes, as `decode` understands it.
 pub(crate) async fn read_message<M>(

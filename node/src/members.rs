@@ -8,7 +8,7 @@
 
 mod ask;
 mod churn;
-pub(crate) mod codec;
+mod codec;
 mod core;
 mod gossip;
 mod health;

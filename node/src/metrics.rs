@@ -40,12 +40,19 @@ pub(crate) struct SwarmMetrics {
     pub(crate) announced: Counter,
     pub(crate) lookups: Counter,
     pub(crate) dial_failures: Counter,
-    pub(crate) requests: Family<Way, Counter>,
-    pub(crate) request_failures: Family<Way, Counter>,
+    pub(crate) chunk: Requests,
+    pub(crate) replica: Requests,
     pub(crate) exchange_bytes: Family<Way, Counter>,
-    pub(crate) busy: Counter,
     pub(crate) held: Gauge,
     pub(crate) unwritten: Counter,
+}
+
+/// What is counted of a request-response protocol.
+#[derive(Debug, Default)]
+pub(crate) struct Requests {
+    pub(crate) all: Family<Way, Counter>,
+    pub(crate) failures: Family<Way, Counter>,
+    pub(crate) busy: Counter,
 }
 
 impl SwarmMetrics {
@@ -78,21 +85,36 @@ impl SwarmMetrics {
             "Dials that led nowhere",
             self.dial_failures.clone(),
         );
-        to.register("requests", "Chunk requests", self.requests.clone());
+        to.register("requests", "Chunk requests", self.chunk.all.clone());
         to.register(
             "request_failures",
             "Chunk requests without answer",
-            self.request_failures.clone(),
+            self.chunk.failures.clone(),
+        );
+        to.register(
+            "busy",
+            "Chunk requests answered Busy by a full queue",
+            self.chunk.busy.clone(),
+        );
+        to.register(
+            "replica_requests",
+            "Questions of replication",
+            self.replica.all.clone(),
+        );
+        to.register(
+            "replica_request_failures",
+            "Questions of replication without answer",
+            self.replica.failures.clone(),
+        );
+        to.register(
+            "replica_busy",
+            "Questions of replication answered Busy by a full queue",
+            self.replica.busy.clone(),
         );
         to.register(
             "exchange_bytes",
             "Bytes of blocks in answers",
             self.exchange_bytes.clone(),
-        );
-        to.register(
-            "busy",
-            "Requests answered Busy by a full queue",
-            self.busy.clone(),
         );
         to.register(
             "held_bytes",

@@ -16,6 +16,7 @@ use libp2p::request_response::{InboundRequestId, ResponseChannel};
 use libp2p::{Multiaddr, PeerId, Stream};
 use store::repo::Repo;
 use store::wire::member::Holdings;
+use store::wire::replica::{ReplicaRequest, ReplicaResponse};
 use store::{Cid, wire};
 use tokio::sync::{broadcast, mpsc, oneshot};
 
@@ -55,14 +56,17 @@ pub struct Network {
 
 /// A request of another peer, to be answered by [`Network::respond`].
 #[derive(Debug)]
-pub struct Inbound {
+pub struct Inbound<Q = wire::Request, R = wire::Response> {
     /// Who asks.
     pub peer: PeerId,
     /// What for.
-    pub request: wire::Request,
+    pub request: Q,
     /// Where the answer goes. Dropping it cuts the peer's stream without an answer.
-    pub reply: ReplyChannel,
+    pub reply: ReplyChannel<R>,
 }
+
+/// A question of replication, to be answered by [`Network::respond_replica`].
+pub type ReplicaInbound = Inbound<ReplicaRequest, ReplicaResponse>;
 
 /// Where what other peers want goes.
 #[derive(Clone, Debug)]
@@ -71,38 +75,52 @@ pub struct Inlets {
     pub requests: mpsc::Sender<Inbound>,
     /// The bulk streams that they open; reset while it is full.
     pub streams: mpsc::Sender<(PeerId, Stream)>,
+    /// Their questions of replication; Busy is answered while it is full.
+    pub replica: mpsc::Sender<ReplicaInbound>,
 }
 
 /// What other peers want, as it comes.
 #[derive(Debug)]
 pub struct Arrivals {
+    /// Of our blocks.
+    pub wanted: Wanted,
+    /// Their questions of replication.
+    pub replica: mpsc::Receiver<ReplicaInbound>,
+}
+
+/// What other peers want of our blocks, as it comes.
+#[derive(Debug)]
+pub struct Wanted {
     /// Their requests.
     pub requests: mpsc::Receiver<Inbound>,
     /// The bulk streams that they have opened.
     pub streams: mpsc::Receiver<(PeerId, Stream)>,
 }
 
-/// Inlets with room for so many requests and streams that nobody has taken yet, and where they come
-/// out.
+/// Inlets with room for so many requests, streams and questions of replication that nobody has taken yet,
+/// and where they come out.
 #[must_use]
-pub fn inlets(requests: usize, streams: usize) -> (Inlets, Arrivals) {
+pub fn inlets(requests: usize, streams: usize, replica: usize) -> (Inlets, Arrivals) {
     let (to_requests, requests) = mpsc::channel(requests);
     let (to_streams, streams) = mpsc::channel(streams);
+    let (to_replica, replica) = mpsc::channel(replica);
     let inlets = Inlets {
         requests: to_requests,
         streams: to_streams,
+        replica: to_replica,
     };
-    (inlets, Arrivals { requests, streams })
+    let wanted = Wanted { requests, streams };
+    (inlets, Arrivals { wanted, replica })
 }
 
 /// Where the answer to an [`Inbound`] goes.
 #[derive(Debug)]
-pub struct ReplyChannel {
-    pub(crate) channel: ResponseChannel<wire::Response>,
+pub struct ReplyChannel<R = wire::Response> {
+    pub(crate) channel: ResponseChannel<R>,
     pub(crate) id: InboundRequestId,
 }
 
-impl ReplyChannel {
+impl<R> ReplyChannel<R> {
     /// Whether the peer still waits.
     #[must_use]
     pub fn is_open(&self) -> bool {
@@ -239,6 +257,39 @@ impl Network {
             sent,
         })
         .await;
+    }
+
+    /// Asks `peer` about copies; dials it first, if needed, at the addresses that are known of it. 128 questions at
+    /// most are under way at the same time, each for 15 s at most once the peer is reached.
+    ///
+    /// Dropping the future does not cancel the question on the wire.
+    ///
+    /// # Errors
+    /// If the peer cannot be reached or does not answer: see [`RequestError`].
+    pub async fn ask_replica(
+        &self,
+        peer: PeerId,
+        request: ReplicaRequest,
+    ) -> Result<ReplicaResponse, RequestError> {
+        self.ask(|reply| Command::AskReplica {
+            peer,
+            request,
+            reply,
+        })
+        .await
+        .unwrap_or(Err(RequestError::Stopped))
+    }
+
+    /// Answers a question of another peer; does not wait until the answer has been written. Who is gone gets
+    /// nothing, and that is no error.
+    pub async fn respond_replica(
+        &self,
+        reply: ReplyChannel<ReplicaResponse>,
+        response: ReplicaResponse,
+    ) {
+        let channel = reply;
+        self.tell(Command::AnswerReplica { channel, response })
+            .await;
     }
 
     /// Looks for peers that have `root`, in the DHT. Every peer comes once, except ourselves; the channel ends

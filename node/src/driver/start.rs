@@ -77,7 +77,8 @@ impl Driver {
             peers,
             discovery: Discovery::new(local, memory.roots, writer, metrics.clone()),
             members,
-            requests: Requests::new(inlets.requests, metrics),
+            requests: Requests::new(inlets.requests, metrics.clone()),
+            replica: Requests::new(inlets.replica, metrics),
             written,
         };
         driver.listen().await?;

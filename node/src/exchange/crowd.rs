@@ -44,7 +44,7 @@ async fn peer(repo: &Arc<Repo>, role: Role, listen: Option<&str>, serving: Servi
         metrics: serving.metrics.clone(),
         ..NetworkConfig::default()
     };
-    let (inlets, arrivals) = crate::network::inlets(256, 16);
+    let (inlets, arrivals) = crate::network::inlets(256, 16, 1);
     let key = Keypair::generate_ed25519();
     let network = Network::start(config, Arc::clone(repo), key, inlets)
         .await
@@ -54,7 +54,7 @@ async fn peer(repo: &Arc<Repo>, role: Role, listen: Option<&str>, serving: Servi
         limits: Limits::low_memory(),
     };
     let blocks = Arc::clone(&store);
-    let exchange = Exchange::start(network.clone(), blocks, arrivals, config, serving);
+    let exchange = Exchange::start(network.clone(), blocks, arrivals.wanted, config, serving);
     Peer {
         exchange,
         network,

@@ -29,7 +29,7 @@ use store::wire::Response;
 
 use self::hands::Hands;
 use super::Serving;
-use crate::network::{Arrivals, Network, ReplyChannel};
+use crate::network::{Network, ReplyChannel, Wanted};
 
 /// What serving needs of the swarm; tests have their own.
 pub(super) trait Surroundings: Send + Sync + 'static {
@@ -54,10 +54,10 @@ impl Surroundings for Network {
 pub(crate) async fn serve(
     network: Network,
     store: Arc<dyn Blockstore>,
-    arrivals: Arrivals,
+    wanted: Wanted,
     serving: Serving,
 ) {
-    let Arrivals { requests, streams } = arrivals;
+    let Wanted { requests, streams } = wanted;
     Hands::new(Arc::new(network), store, serving)
         .run(requests, streams)
         .await;

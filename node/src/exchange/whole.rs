@@ -39,7 +39,7 @@ pub(super) async fn node(transport: TransportKind, listen: &str) -> Node {
         mdns: false,
         ..NetworkConfig::default()
     };
-    let (inlets, arrivals) = crate::network::inlets(256, 16);
+    let (inlets, arrivals) = crate::network::inlets(256, 16, 1);
     let key = Keypair::generate_ed25519();
     let network = Network::start(config, Arc::clone(&repo), key, inlets)
         .await
@@ -51,7 +51,7 @@ pub(super) async fn node(transport: TransportKind, listen: &str) -> Node {
     let exchange = Exchange::start(
         network.clone(),
         blocks,
-        arrivals,
+        arrivals.wanted,
         config,
         Serving::default(),
     );
@@ -215,7 +215,7 @@ async fn transport_alone() {
     let (b, _arrivals) = bare(TransportKind::Sockets, "/ip4/127.0.0.1/tcp/0").await;
     tokio::spawn(async move {
         let leaf = Bytes::from(vec![7; LEAF]);
-        let (_, mut stream) = arrivals.streams.recv().await.unwrap();
+        let (_, mut stream) = arrivals.wanted.streams.recv().await.unwrap();
         loop {
             let ask = read_message(&mut stream, MAX_REQUEST_SIZE, Ask::decode).await;
             let Ask::Get { id, request } = ask.unwrap() else {
@@ -277,7 +277,7 @@ pub(super) async fn bare(
         mdns: false,
         ..NetworkConfig::default()
     };
-    let (inlets, arrivals) = crate::network::inlets(16, 16);
+    let (inlets, arrivals) = crate::network::inlets(16, 16, 1);
     let key = Keypair::generate_ed25519();
     let network = Network::start(config, repo, key, inlets).await.unwrap();
     (network, arrivals)

@@ -1,72 +1,11 @@
-//! [`MemberCodec`]: the messages of `store::wire::member` on a libp2p stream, and between them and the
-//! core's.
+//! Between the messages of `store::wire::member` and the core's.
 
-use std::io;
 use std::sync::Arc;
 
-use futures::{AsyncRead, AsyncWrite};
-use libp2p::StreamProtocol;
-use libp2p::request_response::Codec;
-use store::wire::member::{
-    MAX_MEMBER_REQUEST_SIZE, MAX_MEMBER_RESPONSE_SIZE, MemberRequest, MemberResponse, Rumour,
-    Signed, Told,
-};
+use store::wire::member::{MemberRequest, MemberResponse, Rumour, Signed, Told};
 
 use super::ask::{Answer, Ask, Claim, Known};
 use super::record::{BadRecord, Verified};
-use crate::framing::{read_message, write_message};
-
-/// Reads and writes the members' messages.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct MemberCodec;
-
-impl Codec for MemberCodec {
-    type Protocol = StreamProtocol;
-    type Request = MemberRequest;
-    type Response = MemberResponse;
-
-    async fn read_request<T>(&mut self, _: &StreamProtocol, io: &mut T) -> io::Result<MemberRequest>
-    where
-        T: AsyncRead + Unpin + Send,
-    {
-        read_message(io, MAX_MEMBER_REQUEST_SIZE, MemberRequest::decode).await
-    }
-
-    async fn read_response<T>(
-        &mut self,
-        _: &StreamProtocol,
-        io: &mut T,
-    ) -> io::Result<MemberResponse>
-    where
-        T: AsyncRead + Unpin + Send,
-    {
-        read_message(io, MAX_MEMBER_RESPONSE_SIZE, MemberResponse::decode).await
-    }
-
-    async fn write_request<T>(
-        &mut self,
-        _: &StreamProtocol,
-        io: &mut T,
-        request: MemberRequest,
-    ) -> io::Result<()>
-    where
-        T: AsyncWrite + Unpin + Send,
-    {
-        write_message(io, request.encode()).await
-    }
-
-    async fn write_response<T>(
-        &mut self,
-        _: &StreamProtocol,
-        io: &mut T,
-        response: MemberResponse,
-    ) -> io::Result<()>
-    where
-        T: AsyncWrite + Unpin + Send,
-    {
-        write_message(io, response.encode()).await
-    }
-}
 
 fn check(network: &str, signed: Signed) -> Result<Arc<Verified>, BadRecord> {
     Verified::check(network, signed).map(Arc::new)

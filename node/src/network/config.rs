@@ -124,6 +124,12 @@ impl NetworkName {
         self.protocol("member/1.0.0")
     }
 
+    /// What members ask each other of copies.
+    #[must_use]
+    pub fn replica(&self) -> StreamProtocol {
+        self.protocol("replica/1.0.0")
+    }
+
     /// The chunk protocol's stream for blocks in bulk.
     #[must_use]
     pub fn bulk(&self) -> StreamProtocol {

@@ -80,11 +80,13 @@ pub enum RequestError {
         /// The peer.
         peer: PeerId,
     },
-    /// The peer does not speak the chunk protocol.
-    #[error("peer `{peer}` does not speak our chunk protocol")]
+    /// The peer does not speak the protocol.
+    #[error("peer `{peer}` does not speak our {protocol} protocol")]
     Unsupported {
         /// The peer.
         peer: PeerId,
+        /// Which one.
+        protocol: &'static str,
     },
     /// The stream broke.
     #[error("the answer of peer `{peer}` cannot be read: {reason}")]

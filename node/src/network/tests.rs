@@ -6,3 +6,4 @@ mod fixture;
 mod lifecycle;
 mod members;
 mod membership;
+mod replica;

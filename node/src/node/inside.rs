@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use libp2p::Multiaddr;
 use store::repo::Repo;
+use store::wire::replica::ReplicaResponse;
 use store_config::{ByteSize, Config};
+use tokio::sync::mpsc;
 
 use super::{NodeError, offer};
 use crate::announced;
@@ -14,7 +16,7 @@ use crate::exchange::reputation::Reputation;
 use crate::exchange::{Exchange, ExchangeConfig, Serving};
 use crate::identity;
 use crate::metrics::Metrics;
-use crate::network::{Network, NetworkConfig, Role, inlets};
+use crate::network::{Arrivals, Network, NetworkConfig, ReplicaInbound, Role, inlets};
 use crate::swarm_key::SwarmKey;
 
 /// Requests of others that wait to be looked at; the swarm answers Busy beyond. The exchange's server
@@ -23,6 +25,10 @@ const INBOUND: usize = 256;
 
 /// Bulk streams of others that wait to be served; they are reset beyond. Each is taken within microseconds.
 const STREAMS: usize = 64;
+
+/// Questions of replication that wait to be looked at, of 64 KiB at most; the swarm answers Busy beyond. Each is taken
+/// within microseconds.
+const REPLICA: usize = 64;
 
 /// Bytes of downloads in memory with `storage.low_memory`: as many as one peer may owe.
 const LOW_MEMORY: ByteSize = ByteSize::mebibytes(16);
@@ -47,7 +53,8 @@ impl Inside {
         reputation: &Reputation,
     ) -> Result<Self, NodeError> {
         let keypair = identity::load_or_create(repo)?;
-        let (inlets, arrivals) = inlets(INBOUND, STREAMS);
+        let (inlets, arrivals) = inlets(INBOUND, STREAMS, REPLICA);
+        let Arrivals { wanted, replica } = arrivals;
         let swarm_key = SwarmKey::load(repo)?;
         let private = swarm_key.is_some();
         let network = NetworkConfig {
@@ -70,7 +77,8 @@ impl Inside {
         }
         let downloads = ExchangeConfig::from(&downloads);
         let serving = serving(config, private, reputation.clone(), metrics.clone());
-        let exchange = Exchange::start(network.clone(), blocks, arrivals, downloads, serving);
+        let exchange = Exchange::start(network.clone(), blocks, wanted, downloads, serving);
+        tokio::spawn(refuse(network.clone(), replica));
         if role != Role::Client {
             let lifetime = config.exchange.announce_cached.get();
             let watch = announced::watch(network.clone(), Arc::downgrade(repo), lifetime);
@@ -79,6 +87,14 @@ impl Inside {
             tokio::spawn(offer);
         }
         Ok(Self { network, exchange })
+    }
+}
+
+/// Answers what is asked of replication, which this node does not take part in: nothing is kept for anybody.
+async fn refuse(network: Network, mut replica: mpsc::Receiver<ReplicaInbound>) {
+    while let Some(asked) = replica.recv().await {
+        let refused = ReplicaResponse::Refused;
+        network.respond_replica(asked.reply, refused).await;
     }
 }
 

@@ -177,7 +177,7 @@ impl Conversation {
                     if parts.is_closed() || !self.pending.insert(id, request.leaves(), parts) {
                         continue;
                     }
-                    self.metrics.swarm().requests.get_or_create(&OUT).inc();
+                    self.metrics.swarm().chunk.all.get_or_create(&OUT).inc();
                     Ask::Get { id, request }
                 }
                 Order::Cancel { id, .. } if !self.pending.contains(id) => continue,

@@ -264,7 +264,7 @@ impl Hands {
                     tracing::debug!(peer = %asker, id, "the number of a request is used twice");
                     return self.close(stream);
                 }
-                let requests = &self.serving.metrics.swarm().requests;
+                let requests = &self.serving.metrics.swarm().chunk.all;
                 requests.get_or_create(&IN).inc();
                 self.seekers.note(root, asker, Instant::now());
                 let order = Order {
@@ -396,7 +396,7 @@ impl Hands {
                     max_bytes,
                 } => self.read(asker, ticket, from, count, max_bytes),
                 Action::Busy { ticket, retry, .. } => {
-                    self.serving.metrics.swarm().busy.inc();
+                    self.serving.metrics.swarm().chunk.busy.inc();
                     let retry_ms = u32::try_from(retry.as_millis()).unwrap_or(MAX_RETRY_MS);
                     self.finish(ticket, Response::Busy { retry_ms });
                 }

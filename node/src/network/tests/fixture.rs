@@ -12,7 +12,7 @@ use store::wire::{Request, Response};
 use tempfile::TempDir;
 use tokio::sync::mpsc;
 
-use crate::network::{Inbound, Network, NetworkConfig, inlets};
+use crate::network::{Inbound, Network, NetworkConfig, ReplicaInbound, inlets};
 use crate::transport::TransportKind;
 
 /// What a fact may take on a machine with other things to do.
@@ -22,6 +22,7 @@ pub(super) struct Node {
     pub(super) network: Network,
     pub(super) inbound: mpsc::Receiver<Inbound>,
     pub(super) streams: mpsc::Receiver<(PeerId, Stream)>,
+    pub(super) replica: mpsc::Receiver<ReplicaInbound>,
     home: Home,
 }
 
@@ -41,14 +42,15 @@ impl Home {
 
     pub(super) async fn start(self, config: NetworkConfig) -> Node {
         let repo = Repo::open(self.directory.path(), &RepoOptions::default()).unwrap();
-        let (inlets, arrivals) = inlets(1, 1);
+        let (inlets, arrivals) = inlets(1, 1, 1);
         let network = Network::start(config, Arc::new(repo), self.key.clone(), inlets)
             .await
             .unwrap();
         Node {
             network,
-            inbound: arrivals.requests,
-            streams: arrivals.streams,
+            inbound: arrivals.wanted.requests,
+            streams: arrivals.wanted.streams,
+            replica: arrivals.replica,
             home: self,
         }
     }

@@ -98,7 +98,7 @@ async fn a_port_in_use_is_named() {
         transport: TransportKind::Sockets,
         ..NetworkConfig::default()
     };
-    let (inlets, _) = inlets(1, 1);
+    let (inlets, _) = inlets(1, 1, 1);
     let error = Network::start(config, repo, Keypair::generate_ed25519(), inlets)
         .await
         .unwrap_err();

@@ -14,9 +14,11 @@ use libp2p::kad::store::MemoryStore;
 use libp2p::request_response::{self, ProtocolSupport};
 use libp2p::swarm::{NetworkBehaviour, Swarm, SwarmEvent};
 use libp2p::{Multiaddr, PeerId, identify, kad, noise, ping, quic, swarm, tcp, tls, yamux};
+use store::wire::replica::ReplicaRequest;
 
 use super::fixture::{Node, PATIENCE, memory, question, root, start, within};
 use crate::exchange::codec::ChunkCodec;
+use crate::framing::ReplicaCodec;
 use crate::network::{ConnectError, NetworkConfig, NetworkEvent, NetworkName};
 use crate::swarm_key::SwarmKey;
 use crate::transport::TransportKind;
@@ -108,6 +110,7 @@ struct Stranger {
     kademlia: kad::Behaviour<MemoryStore>,
     gossip: gossipsub::Behaviour,
     exchange: request_response::Behaviour<ChunkCodec>,
+    replica: request_response::Behaviour<ReplicaCodec>,
 }
 
 type Stock = Boxed<(PeerId, StreamMuxerBox)>;
@@ -167,6 +170,11 @@ fn stranger(network: &NetworkName, secured: &str, over: &str) -> Swarm<Stranger>
             [(network.chunk(), ProtocolSupport::Full)],
             request_response::Config::default(),
         ),
+        replica: request_response::Behaviour::with_codec(
+            ReplicaCodec::default(),
+            [(network.replica(), ProtocolSupport::Full)],
+            request_response::Config::default(),
+        ),
     };
     let config = swarm::Config::with_tokio_executor();
     Swarm::new(stock(&key, secured, over), behaviour, peer, config)
@@ -190,6 +198,7 @@ fn told(event: &StrangerEvent) -> Option<&'static str> {
             | kad::Event::InboundRequest { .. },
         ) => Some("kad"),
         StrangerEvent::Exchange(request_response::Event::Message { .. }) => Some("chunk"),
+        StrangerEvent::Replica(request_response::Event::Message { .. }) => Some("replica"),
         _ => None,
     }
 }
@@ -203,6 +212,8 @@ async fn until_gone(stranger: &mut Swarm<Stranger>) -> bool {
             SwarmEvent::ConnectionEstablished { peer_id, .. } => {
                 let exchange = &mut stranger.behaviour_mut().exchange;
                 exchange.send_request(&peer_id, question(content));
+                let replica = &mut stranger.behaviour_mut().replica;
+                replica.send_request(&peer_id, ReplicaRequest::Retract(Vec::new()));
             }
             SwarmEvent::ConnectionClosed { .. } => return true,
             SwarmEvent::OutgoingConnectionError { .. } => return false,
@@ -249,6 +260,7 @@ async fn a_stock_stranger_gets_not_one_answer_of_any_protocol() {
 
                 assert!(a.network.peers().await.is_empty());
                 assert!(a.inbound.try_recv().is_err(), "its request came through");
+                assert!(a.replica.try_recv().is_err(), "its question came through");
                 while let Ok(event) = events.try_recv() {
                     assert!(!matches!(event, NetworkEvent::Connected(_)), "{event:?}");
                 }
