@@ -8,6 +8,7 @@ pub mod pins;
 pub mod placement;
 pub mod planner;
 pub mod policy;
+pub mod receipt;
 pub mod report;
 
 #[cfg(test)]
