@@ -10,7 +10,7 @@ if ! [[ -x $fuzz ]]; then
 fi
 new=$(mktemp -d)
 trap 'rm -rf "$new"' EXIT
-for target in dag_pb unixfs request response car proof member pin; do
+for target in dag_pb unixfs request response car proof member pin replica; do
     echo "== $target, ${1:-120} s"
     # What is found new goes to a folder of its own: the committed corpus stays small.
     mkdir "$new/$target"

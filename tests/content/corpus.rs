@@ -51,6 +51,11 @@ fn no_pin_record_of_the_corpus_panics() {
 }
 
 #[test]
+fn no_message_of_replication_of_the_corpus_panics() {
+    feed("replica", decoders::replica);
+}
+
+#[test]
 fn no_car_of_the_corpus_panics() {
     feed("car", decoders::car);
 }

@@ -10,6 +10,7 @@ use store::unixfs::data::Data;
 use store::unixfs::hamt::{Place, Shard};
 use store::wire::member::{MemberRequest, MemberResponse, Record, Rumour};
 use store::wire::pin::PinRecord;
+use store::wire::replica::{ReplicaRequest, ReplicaResponse};
 use store::wire::{Ask, LENGTH_SIZE, Request, Response};
 
 /// A dag-pb node: what is accepted has one encoding only, apart from fields that may be absent.
@@ -94,6 +95,21 @@ pub fn pin(bytes: &[u8]) {
     if let Ok(record) = PinRecord::decode(&Bytes::copy_from_slice(bytes)) {
         let again = record.encode().expect("what was accepted may be sent");
         assert_eq!(PinRecord::decode(&again), Ok(record));
+    }
+}
+
+/// What members ask each other of copies, and what they answer.
+pub fn replica(bytes: &[u8]) {
+    let bytes = Bytes::copy_from_slice(bytes);
+    if let Ok(request) = ReplicaRequest::decode(&bytes) {
+        let again = request.encode().expect("what was accepted may be sent");
+        let again = again.slice(LENGTH_SIZE..);
+        assert_eq!(ReplicaRequest::decode(&again), Ok(request));
+    }
+    if let Ok(response) = ReplicaResponse::decode(&bytes) {
+        let again = response.encode().expect("what was accepted may be sent");
+        let again = again.slice(LENGTH_SIZE..);
+        assert_eq!(ReplicaResponse::decode(&again), Ok(response));
     }
 }
 
