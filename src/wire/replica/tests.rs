@@ -1,3 +1,5 @@
+mod vectors;
+
 use bytes::Bytes;
 use proptest::prelude::*;
 
