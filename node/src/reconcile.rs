@@ -16,11 +16,11 @@ mod tests;
 mod tree;
 
 use aws_lc_rs::digest::{SHA256, digest};
-use store::wire::reconcile::{FAN_OUT, Item, MAX_QUESTIONS, Prefix, Question, Verdict};
+use store::wire::reconcile::{FAN_OUT, Item, MAX_LISTED, MAX_QUESTIONS, Prefix, Question, Verdict};
 
 pub use self::tree::Tree;
 
-/// Items that are listed rather than divided further: sixteen sums are as long as six of them, and save
+/// Items that are listed rather than divided further, unless a set says otherwise: sixteen sums are as long as six of them, and save
 /// a round trip no more often.
 pub const LISTED: usize = 16;
 
@@ -32,6 +32,9 @@ const MAX_ROUNDS: usize = 4096;
 pub trait Set {
     /// Why it cannot be read.
     type Error;
+
+    /// So many items below a place are listed rather than divided further, [`MAX_LISTED`] at most.
+    const LISTED: usize = LISTED;
 
     /// The sum of the fingerprints below a place.
     fn sum(&self, place: Prefix) -> Result<u128, Self::Error>;
@@ -53,11 +56,12 @@ pub fn fingerprint(item: &Item) -> u128 {
 
 /// The answer to one question.
 pub fn answer<S: Set>(set: &S, question: &Question) -> Result<Verdict, S::Error> {
+    const { assert!(S::LISTED <= MAX_LISTED) };
     if set.sum(question.prefix)? == question.sum {
         return Ok(Verdict::Same);
     }
-    let items = set.list(question.prefix, LISTED + 1)?;
-    if items.len() <= LISTED {
+    let items = set.list(question.prefix, S::LISTED + 1)?;
+    if items.len() <= S::LISTED {
         return Ok(Verdict::List(items));
     }
     Ok(Verdict::Children(Box::new(children(set, question.prefix)?)))
@@ -192,12 +196,12 @@ fn differ<S: Set>(
     }
     // Between two of theirs, and before and behind them, there may be any number of ours; more of them
     // than this are found when the others ask us.
-    let mine = ours.list(place, 4 * LISTED)?;
+    let mine = ours.list(place, 4 * S::LISTED)?;
     let has = |items: &[Item], key: &[u8; 32]| {
         let at = items.binary_search_by(|item| item.key.cmp(key));
         at.ok().map(|at| items[at].stamp)
     };
-    let cut = mine.len() == 4 * LISTED;
+    let cut = mine.len() == 4 * S::LISTED;
     for item in theirs {
         let known = match has(&mine, &item.key) {
             None if cut => {

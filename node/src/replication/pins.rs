@@ -120,8 +120,7 @@ impl fmt::Debug for Pins {
 
 impl Pins {
     /// Those in `records` (`Family::PinRecords`), of the member `me` in `network`. After an absence of more than
-    /// [`KEPT`] the records of all others are discarded: see [`Pins::needs_resync`]. Reads 80 bytes of each record:
-    /// about a second for a million.
+    /// [`KEPT`] the records of all others are discarded: see [`Pins::needs_resync`]. Reads all records once.
     ///
     /// # Errors
     /// If the disk fails.
@@ -378,11 +377,11 @@ impl Pins {
     /// # Errors
     /// If the disk fails.
     pub fn each_root(&self, after: Option<&Cid>, limit: usize) -> Result<Vec<Cid>, StoreError> {
-        let start = after.map_or_else(|| vec![row::RECORD], row::behind_root);
+        let start = after.map_or_else(|| vec![row::ROOT], row::behind_root);
         let mut roots: Vec<Cid> = Vec::new();
         self.records.for_each_from(&start, &mut |key, _| {
-            let Some(root) = row::root_in(key) else {
-                return key.first() == Some(&row::RECORD);
+            let Some((root, _)) = row::place_in(key) else {
+                return key.first() == Some(&row::ROOT);
             };
             if roots.last() != Some(&root) {
                 if roots.len() == limit {
@@ -400,34 +399,35 @@ impl Pins {
     /// # Errors
     /// If the disk fails.
     pub fn fetch(&self, keys: &[[u8; 32]]) -> Result<Vec<Signed>, StoreError> {
-        let keys: Vec<_> = keys.iter().map(row::key_row).collect();
-        let places = self.records.get_many(&keys)?.into_iter().flatten();
-        let places: Vec<_> = places.filter_map(|value| row::place_in(&value)).collect();
-        let rows = self.records.get_many(&places)?.into_iter().flatten();
-        rows.map(|row| Ok(Row::decode(&row)?.signed)).collect()
+        let keys: Vec<_> = keys.iter().map(row::of_key).collect();
+        let rows = self.records.get_many(&keys)?.into_iter().flatten();
+        let rows = rows.map(|row| Row::decode(&row));
+        let live = rows.filter_map(|row| match row {
+            Ok(row) => row.record.wanted.is_some().then_some(Ok(row.signed)),
+            Err(error) => Some(Err(error)),
+        });
+        live.collect()
     }
 
     fn rows_of(&self, root: &Cid) -> Result<Vec<Row>, StoreError> {
-        let mut rows = Ok(Vec::new());
+        let mut keys = Vec::new();
         self.records
-            .for_prefix(&row::of_root(root), &mut |_, value| {
-                match (&mut rows, Row::decode(value)) {
-                    (Ok(rows), Ok(row)) => rows.push(row),
-                    (Ok(_), Err(error)) => rows = Err(error),
-                    (Err(_), _) => {}
-                }
-                rows.is_ok()
+            .for_prefix(&row::of_root(root), &mut |place, _| {
+                keys.extend(row::key_of(place));
+                true
             })?;
-        rows
+        let rows = keys.iter().map(|key| self.row(key));
+        rows.filter_map(Result::transpose).collect()
     }
 
-    /// What is known in the place of each.
+    /// What is known in the place of each. One by one: mostly there is nothing, as the filters know.
     fn known(&self, rows: &[Row]) -> Result<Vec<Option<Row>>, StoreError> {
-        let places: Vec<_> = rows.iter().map(Row::place).collect();
-        let known = self.records.get_many(&places)?.into_iter();
-        known
-            .map(|row| row.map(|row| Row::decode(&row)).transpose())
-            .collect()
+        rows.iter().map(|row| self.row(&row.key())).collect()
+    }
+
+    fn row(&self, key: &[u8]) -> Result<Option<Row>, StoreError> {
+        let row = self.records.get(key)?;
+        row.map(|row| Row::decode(&row)).transpose()
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -436,11 +436,16 @@ impl Pins {
 
     /// The items below a place, `limit` at most.
     fn below(&self, place: Prefix, limit: usize) -> Result<Vec<Item>, StoreError> {
-        let (mut items, start) = (Vec::new(), row::key_rows_from(place));
+        let (mut items, start) = (Vec::new(), row::of_key(&place.first()));
         self.records.for_each_from(&start, &mut |key, value| {
-            let item = row::item_in(key, value).filter(|item| place.contains(&item.key));
-            items.extend(item);
-            item.is_some() && items.len() < limit
+            let Some((live, item)) = row::item_in(key, value) else {
+                return false;
+            };
+            let inside = place.contains(&item.key);
+            if inside && live {
+                items.push(item);
+            }
+            inside && items.len() < limit
         })?;
         Ok(items)
     }
@@ -449,6 +454,9 @@ impl Pins {
 /// As a set it has the live records, those that have expired too; see [`Taken::newer`] for tombstones.
 impl Set for Pins {
     type Error = StoreError;
+
+    /// A place of the tree has 15 of a million: they are listed at once, and not divided first.
+    const LISTED: usize = 40;
 
     fn sum(&self, place: Prefix) -> Result<u128, StoreError> {
         if let Some(sum) = self.state().tree.sum(place) {

@@ -49,19 +49,17 @@ impl State {
             resync: records.get(row::RESYNC)?.is_some(),
         };
         let mut sound = true;
-        records.for_prefix(&[row::KEY], &mut |key, value| {
-            match (row::item_in(key, value), row::owner_in(value)) {
-                (Some(item), Some(owner)) => {
-                    state.tree.insert(&item);
-                    state.count(owner, 1);
-                }
-                _ => sound = false,
+        records.for_prefix(&[row::RECORD], &mut |key, value| {
+            match row::item_in(key, value) {
+                Some((true, item)) => state.tree.insert(&item),
+                Some((false, _)) => {}
+                None => sound = false,
             }
             true
         })?;
-        records.for_prefix(&[TOMBSTONE], &mut |key, _| {
-            match row::owner_in(key) {
-                Some(owner) => state.count(owner, 1),
+        records.for_prefix(&[row::ROOT], &mut |key, _| {
+            match row::place_in(key) {
+                Some((_, owner)) => state.count(owner, 1),
                 None => sound = false,
             }
             true
@@ -156,10 +154,7 @@ impl Edit {
         }
         let place = new.place();
         match new.item() {
-            Some(item) => {
-                self.set(row::key_row(&item.key), new.key_value());
-                self.items.push((item, true));
-            }
+            Some(item) => self.items.push((item, true)),
             None => self.set(
                 row::timed(TOMBSTONE, tombstone_end(new), &place),
                 Vec::new(),
@@ -174,7 +169,8 @@ impl Edit {
             };
             self.set(row::timed(EXPIRES, at, &place), Vec::new());
         }
-        self.set(place, new.encode());
+        self.set(new.key(), new.encode());
+        self.set(place, Vec::new());
         *self.counts.entry(new.record.owner).or_default() += 1;
     }
 
@@ -182,16 +178,14 @@ impl Edit {
     pub(super) fn remove(&mut self, old: &Row) {
         let place = old.place();
         match old.item() {
-            Some(item) => {
-                self.clear(row::key_row(&item.key));
-                self.items.push((item, false));
-            }
+            Some(item) => self.items.push((item, false)),
             None => self.clear(row::timed(TOMBSTONE, tombstone_end(old), &place)),
         }
         if let Some(expires) = old.expires() {
             self.clear(row::timed(EXPIRES, expires, &place));
             self.clear(row::timed(EXPIRES, expires.saturating_add(KEPT), &place));
         }
+        self.clear(old.key());
         self.clear(place);
         *self.counts.entry(old.record.owner).or_default() -= 1;
     }

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use store::blockstore::StoreError;
 use store::wire::member::{MemberId, SIGNATURE_SIZE, Signed};
 use store::wire::pin::PinRecord;
-use store::wire::reconcile::{Item, Prefix};
+use store::wire::reconcile::Item;
 use store::{Cid, cid};
 
 /// When this member was last known to run: Unix seconds.
@@ -13,14 +13,18 @@ pub(super) const ALIVE: &[u8] = b"malive";
 /// There while this member has to learn anew what others want.
 pub(super) const RESYNC: &[u8] = b"mresync";
 
-/// What the keys of records begin with.
-pub(super) const RECORD: u8 = b'r';
-/// Of live records, by the key of set reconciliation.
-pub(super) const KEY: u8 = b'k';
+/// Records, by the key of set reconciliation: so what is compared and fetched lies side by side.
+pub(super) const RECORD: u8 = b'k';
+/// Root and owner of each record.
+pub(super) const ROOT: u8 = b'r';
 /// Of live records that expire, by when something is to be done about them.
 pub(super) const EXPIRES: u8 = b'e';
 /// Of tombstones, by when they may go.
 pub(super) const TOMBSTONE: u8 = b't';
+
+/// What the values of records begin with.
+const WISH: u8 = 0;
+const WITHDRAWN: u8 = 1;
 
 /// Bytes of a member's name.
 const ID: usize = 32;
@@ -58,33 +62,36 @@ impl Row {
     /// As set reconciliation sees it: a tombstone is not in the set.
     pub(super) fn item(&self) -> Option<Item> {
         self.record.wanted.is_some().then(|| Item {
-            key: self.key(),
+            key: key(&self.record.root, &self.record.owner),
             stamp: self.stamp,
         })
     }
 
-    /// The key of set reconciliation: SHA-256 of owner and root.
-    pub(super) fn key(&self) -> [u8; 32] {
-        let mut hash = Context::new(&SHA256);
-        hash.update(&self.record.owner.0);
-        hash.update(&self.record.root.to_bytes());
-        let hash = hash.finish();
-        hash.as_ref().try_into().expect("SHA-256 has 32 bytes")
+    /// The key of its row in [`RECORD`].
+    pub(super) fn key(&self) -> Vec<u8> {
+        of_key(&key(&self.record.root, &self.record.owner))
     }
 
+    /// The key of its row in [`ROOT`].
     pub(super) fn place(&self) -> Vec<u8> {
-        place(&self.record.root, &self.record.owner)
+        let mut key = of_root(&self.record.root);
+        key.extend(self.record.owner.0);
+        key
     }
 
     pub(super) fn encode(&self) -> Vec<u8> {
-        let mut bytes = self.taken.to_be_bytes().to_vec();
-        bytes.extend_from_slice(&self.signed.signature);
+        let wanted = self.record.wanted.is_some();
+        let mut bytes = vec![if wanted { WISH } else { WITHDRAWN }];
+        bytes.extend(self.stamp.to_be_bytes());
+        bytes.extend(self.taken.to_be_bytes());
+        bytes.extend(self.signed.signature);
         bytes.extend_from_slice(&self.signed.body);
         bytes
     }
 
     pub(super) fn decode(bytes: &[u8]) -> Result<Self, StoreError> {
-        let (taken, rest) = number(bytes).ok_or_else(malformed)?;
+        let rest = bytes.get(1 + NUMBER..).ok_or_else(malformed)?;
+        let (taken, rest) = number(rest).ok_or_else(malformed)?;
         let (signature, body) = rest
             .split_first_chunk::<SIGNATURE_SIZE>()
             .ok_or_else(malformed)?;
@@ -97,13 +104,6 @@ impl Row {
         Ok(Self::new(record, signed, taken))
     }
 
-    /// The value of its row in [`KEY`].
-    pub(super) fn key_value(&self) -> Vec<u8> {
-        let mut bytes = self.stamp.to_be_bytes().to_vec();
-        bytes.extend(&self.place()[1..]);
-        bytes
-    }
-
     /// When it expires, if it does.
     pub(super) fn expires(&self) -> Option<u64> {
         let wish = self.record.wanted.as_ref()?;
@@ -111,9 +111,37 @@ impl Row {
     }
 }
 
-/// What the rows of a root begin with. No CID is the beginning of another.
+/// The key of set reconciliation: SHA-256 of owner and root.
+fn key(root: &Cid, owner: &MemberId) -> [u8; 32] {
+    let mut hash = Context::new(&SHA256);
+    hash.update(&owner.0);
+    hash.update(&root.to_bytes());
+    let hash = hash.finish();
+    hash.as_ref().try_into().expect("SHA-256 has 32 bytes")
+}
+
+/// The key of a row in [`RECORD`].
+pub(super) fn of_key(key: &[u8; 32]) -> Vec<u8> {
+    let mut row = vec![RECORD];
+    row.extend(key);
+    row
+}
+
+/// Whether a record has a wish, and what set reconciliation sees then; `None` where the row is malformed, or
+/// of another kind.
+pub(super) fn item_in(key: &[u8], value: &[u8]) -> Option<(bool, Item)> {
+    let (&RECORD, key) = key.split_first()? else {
+        return None;
+    };
+    let (&kind, rest) = value.split_first()?;
+    let (stamp, _) = number(rest)?;
+    let key = key.try_into().ok()?;
+    Some((kind == WISH, Item { key, stamp }))
+}
+
+/// What the rows of a root in [`ROOT`] begin with. No CID is the beginning of another.
 pub(super) fn of_root(root: &Cid) -> Vec<u8> {
-    let mut key = vec![RECORD];
+    let mut key = vec![ROOT];
     key.extend(root.to_bytes());
     key
 }
@@ -125,55 +153,22 @@ pub(super) fn behind_root(root: &Cid) -> Vec<u8> {
     key
 }
 
-/// The key of a record.
-pub(super) fn place(root: &Cid, owner: &MemberId) -> Vec<u8> {
-    let mut key = of_root(root);
-    key.extend(owner.0);
-    key
-}
-
-/// The root in the key of a record; `None` where it is none.
-pub(super) fn root_in(key: &[u8]) -> Option<Cid> {
-    let (&RECORD, rest) = key.split_first()? else {
+/// Root and owner in the key of a row in [`ROOT`]; `None` where it is none.
+pub(super) fn place_in(key: &[u8]) -> Option<(Cid, MemberId)> {
+    let (&ROOT, rest) = key.split_first()? else {
         return None;
     };
-    cid::from_bytes(rest.get(..rest.len().checked_sub(ID)?)?).ok()
+    let (root, owner) = rest.split_last_chunk::<ID>()?;
+    Some((cid::from_bytes(root).ok()?, MemberId(*owner)))
 }
 
-/// The owner at the end of a key of any kind, or of a value in [`KEY`].
-pub(super) fn owner_in(bytes: &[u8]) -> Option<MemberId> {
-    bytes.last_chunk().map(|id| MemberId(*id))
+/// The key in [`RECORD`] of the record whose key in [`ROOT`] is `place`.
+pub(super) fn key_of(place: &[u8]) -> Option<Vec<u8>> {
+    let (root, owner) = place_in(place)?;
+    Some(of_key(&key(&root, &owner)))
 }
 
-/// The key of a record in [`KEY`].
-pub(super) fn key_row(key: &[u8; 32]) -> Vec<u8> {
-    let mut row = vec![KEY];
-    row.extend(key);
-    row
-}
-
-/// Where the rows below a place of the tree begin.
-pub(super) fn key_rows_from(place: Prefix) -> Vec<u8> {
-    key_row(&place.first())
-}
-
-/// The item of a row in [`KEY`]; `None` where it is none.
-pub(super) fn item_in(key: &[u8], value: &[u8]) -> Option<Item> {
-    let (&KEY, key) = key.split_first()? else {
-        return None;
-    };
-    let (stamp, _) = number(value)?;
-    let key = key.try_into().ok()?;
-    Some(Item { key, stamp })
-}
-
-/// The key of a record, as the value of its row in [`KEY`] has it.
-pub(super) fn place_in(value: &[u8]) -> Option<Vec<u8>> {
-    let (_, place) = number(value)?;
-    Some([&[RECORD], place].concat())
-}
-
-/// The key of a row in [`EXPIRES`] or [`TOMBSTONE`]: the record whose key is `place`, and when.
+/// The key of a row in [`EXPIRES`] or [`TOMBSTONE`]: the record whose key in [`ROOT`] is `place`, and when.
 pub(super) fn timed(kind: u8, at: u64, place: &[u8]) -> Vec<u8> {
     let mut key = vec![kind];
     key.extend(at.to_be_bytes());
@@ -181,10 +176,10 @@ pub(super) fn timed(kind: u8, at: u64, place: &[u8]) -> Vec<u8> {
     key
 }
 
-/// When, and the key of which record, in the key of such a row.
+/// When, and the record's key in [`ROOT`], in the key of such a row.
 pub(super) fn timed_in(key: &[u8]) -> Option<(u64, Vec<u8>)> {
     let (at, place) = number(key.get(1..)?)?;
-    Some((at, [&[RECORD], place].concat()))
+    Some((at, [&[ROOT], place].concat()))
 }
 
 pub(super) fn number(bytes: &[u8]) -> Option<(u64, &[u8])> {

@@ -29,7 +29,8 @@ impl Pins {
             self.expire_one(at, &place, now, &mut edit, &mut roots)?;
         }
         for (at, place) in self.due(TOMBSTONE, now)? {
-            let tombstone = self.row(&place)?.filter(|row| row.record.wanted.is_none());
+            let tombstone = self.row_at(&place)?;
+            let tombstone = tombstone.filter(|row| row.record.wanted.is_none());
             match tombstone {
                 Some(row) if row.taken.saturating_add(KEPT) <= now => edit.remove(&row),
                 _ => edit.clear(row::timed(TOMBSTONE, at, &place)),
@@ -52,7 +53,7 @@ impl Pins {
         edit: &mut Edit,
         roots: &mut Vec<Cid>,
     ) -> Result<(), StoreError> {
-        let row = self.row(place)?;
+        let row = self.row_at(place)?;
         let Some((expires, row)) = row.and_then(|row| Some((row.expires()?, row))) else {
             edit.clear(row::timed(EXPIRES, at, place));
             return Ok(());
@@ -90,6 +91,10 @@ impl Pins {
         self.records.sync()
     }
 
+    fn row_at(&self, place: &[u8]) -> Result<Option<Row>, StoreError> {
+        row::key_of(place).map_or(Ok(None), |key| self.row(&key))
+    }
+
     /// Rows whose time has come, [`AT_ONCE`] at most.
     fn due(&self, kind: u8, now: u64) -> Result<Vec<(u64, Vec<u8>)>, StoreError> {
         let mut due = Vec::new();
@@ -100,11 +105,6 @@ impl Pins {
             more
         })?;
         Ok(due)
-    }
-
-    fn row(&self, place: &[u8]) -> Result<Option<Row>, StoreError> {
-        let row = self.records.get(place)?;
-        row.map(|row| Row::decode(&row)).transpose()
     }
 }
 
