@@ -119,10 +119,11 @@ impl Planner {
                 bytes,
                 policy,
                 holders,
+                is_pinned,
             } => {
                 // Its place in the queue depends on the policy.
                 self.unready(&segment);
-                self.ledger.put(segment, bytes, policy);
+                self.ledger.put(segment, bytes, policy, is_pinned);
                 self.on_heard(now, segment, &holders);
             }
             Event::Heard { segment, holders } => self.on_heard(now, segment, &holders),

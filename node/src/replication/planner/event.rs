@@ -34,6 +34,8 @@ pub enum Event {
         policy: Arc<Policy>,
         /// Others that are said to have it: they count once they have said so themselves.
         holders: Vec<Member>,
+        /// Whether this member keeps it in any case: it is never given up while that is so.
+        is_pinned: bool,
     },
     /// Another holder's list of holders. It adds to ours; each counts once it has said so itself.
     Heard {

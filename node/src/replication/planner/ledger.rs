@@ -18,6 +18,8 @@ const COPIES: usize = 2 * MAX_COPIES as usize;
 pub(super) struct Entry {
     pub(super) bytes: u64,
     pub(super) policy: Arc<Policy>,
+    /// It stays here, whatever others have.
+    pub(super) is_pinned: bool,
     /// Nobody wants it any more.
     pub(super) unwanted: bool,
     /// The other holders.
@@ -120,10 +122,17 @@ impl Ledger {
     }
 
     /// Adds a segment, or changes what is wanted of it.
-    pub(super) fn put(&mut self, segment: SegmentId, bytes: u64, policy: Arc<Policy>) {
+    pub(super) fn put(
+        &mut self,
+        segment: SegmentId,
+        bytes: u64,
+        policy: Arc<Policy>,
+        is_pinned: bool,
+    ) {
         let entry = self.entries.entry(segment).or_insert_with(|| Entry {
             bytes,
             policy: Arc::clone(&policy),
+            is_pinned,
             unwanted: false,
             copies: Vec::new(),
             question: Question::default(),
@@ -139,6 +148,7 @@ impl Ledger {
         entry.unwanted = false;
         entry.bytes = bytes;
         entry.policy = policy;
+        entry.is_pinned = is_pinned;
     }
 
     /// Notes a member's copy. A word of its own is not taken back by another's. Where no more are remembered,

@@ -81,8 +81,8 @@ impl Planner {
         belongs: &[Member],
         target: usize,
     ) -> bool {
-        if !self.stays(self.me) {
-            // It goes with us.
+        // It goes with us; or it is our owner's.
+        if !self.stays(self.me) || entry.is_pinned {
             return false;
         }
         if !counted.contains(&self.me) {

@@ -164,6 +164,7 @@ impl World {
             bytes: self.setup.segments[segment],
             policy: Arc::clone(&self.policy),
             holders,
+            is_pinned: false,
         };
         self.tell(member, event);
     }

@@ -116,6 +116,7 @@ impl Bench {
             bytes: 64 * MIB,
             policy: Arc::new(policy),
             holders: Vec::new(),
+            is_pinned: false,
         });
         for holder in holders {
             self.holds(number, *holder);

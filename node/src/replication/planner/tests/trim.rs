@@ -374,6 +374,7 @@ fn trimmer(me: u32, now: Time, rng: &mut StdRng) -> Planner {
         bytes: 1,
         policy: Arc::new(wanted),
         holders: Vec::new(),
+        is_pinned: false,
     };
     planner.step(now, have);
     for member in (0..3).filter(|it| *it != me).map(Member) {
