@@ -116,6 +116,12 @@ impl Keep {
         Ok(extents)
     }
 
+    /// Whether anything of the content with this root is held.
+    pub fn holds_of(&self, root: &Cid) -> Result<bool, StoreError> {
+        let key = root.hash().to_bytes();
+        self.store.table_has(schema::KEEP, &prefixed(PATH, &key))
+    }
+
     /// Whether anything is held at all.
     pub(crate) fn any_hold(&self) -> Result<bool, StoreError> {
         self.store.table_has(schema::KEEP, &[HOLD])
@@ -265,7 +271,9 @@ mod tests {
         for cid in [root, node] {
             assert!(keep.is_kept_alone(&cid.hash().to_bytes()).unwrap());
         }
+        assert!(keep.holds_of(&root).unwrap());
         assert!(keep.release(&other).unwrap());
+        assert!(!keep.holds_of(&root).unwrap());
         for cid in [root, node] {
             assert!(!keep.is_kept_alone(&cid.hash().to_bytes()).unwrap());
         }

@@ -2,7 +2,8 @@
 //! after their last use.
 //!
 //! The roots that are announced stand in the family `roots`, and when cached ones were used last in
-//! `cache`; so both outlive a restart. A pinned root is announced as long as it is pinned.
+//! `cache`; so both outlive a restart. A pinned root is announced as long as it is pinned,
+//! and one of which a part is held for as long as that is.
 
 use std::collections::HashMap;
 use std::sync::Weak;
@@ -43,7 +44,7 @@ pub(crate) fn stale(
     let lifetime = lifetime.map(|time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX));
     let (mut stale, mut fresh) = (Vec::new(), Vec::new());
     for root in announced {
-        if repo.pins().get(&root)?.is_some() {
+        if repo.pins().get(&root)?.is_some() || repo.keep().holds_of(&root)? {
             continue;
         }
         // What is in the cache no longer has been removed, or is about to be.
