@@ -24,7 +24,7 @@ pub(crate) mod server;
 pub mod session;
 #[cfg(test)]
 #[allow(clippy::cast_precision_loss, reason = "a measurement")]
-mod whole;
+pub(crate) mod whole;
 
 use std::sync::Arc;
 

@@ -21,6 +21,7 @@ use tokio::runtime::{Builder, Runtime};
 pub use self::host::{Host, ReachError, Reached, reach, repo_options};
 pub use self::joined::Joined;
 pub(crate) use self::joining::Joining;
+pub(crate) use self::offer::space;
 use crate::announced;
 use crate::identity::IdentityError;
 use crate::metrics::http;

@@ -71,13 +71,13 @@ impl Node {
 }
 
 /// Bytes that no two blocks share.
-pub(super) struct Noise {
+pub(crate) struct Noise {
     left: u64,
     state: u64,
 }
 
 impl Noise {
-    pub(super) const fn new(size: u64, state: u64) -> Self {
+    pub(crate) const fn new(size: u64, state: u64) -> Self {
         Self { left: size, state }
     }
 }

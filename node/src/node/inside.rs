@@ -4,19 +4,28 @@
 use std::sync::Arc;
 
 use libp2p::Multiaddr;
+use store::pin;
+use store::records::Family;
 use store::repo::Repo;
+use store::wire::member::MemberId;
 use store::wire::replica::ReplicaResponse;
 use store_config::{ByteSize, Config};
 use tokio::sync::mpsc;
 
 use super::{NodeError, offer};
 use crate::announced;
+use crate::blocking::blocking;
 use crate::exchange::bandwidth::{Bandwidth, local_minute};
 use crate::exchange::reputation::Reputation;
 use crate::exchange::{Exchange, ExchangeConfig, Serving};
 use crate::identity;
+use crate::members::member_of;
 use crate::metrics::Metrics;
-use crate::network::{Arrivals, Network, NetworkConfig, ReplicaInbound, Role, inlets};
+use crate::network::{
+    Arrivals, Network, NetworkConfig, NetworkError, ReplicaInbound, Role, inlets,
+};
+use crate::replication::pins::{Admission, Pins};
+use crate::replication::{Replication, planner, replicator};
 use crate::swarm_key::SwarmKey;
 
 /// Requests of others that wait to be looked at; the swarm answers Busy beyond. The exchange's server
@@ -40,6 +49,8 @@ const LOW_MEMORY_HOT: usize = 8 << 20;
 pub(super) struct Inside {
     pub(super) network: Network,
     pub(super) exchange: Exchange,
+    /// `None` in a client, which keeps nothing for anybody.
+    pub(super) replication: Option<Replication>,
 }
 
 impl Inside {
@@ -57,6 +68,7 @@ impl Inside {
         let Arrivals { wanted, replica } = arrivals;
         let swarm_key = SwarmKey::load(repo)?;
         let private = swarm_key.is_some();
+        let admission = Admission::of(repo, swarm_key.clone());
         let network = NetworkConfig {
             network: config.network.name.to_string().parse()?,
             swarm_key,
@@ -69,6 +81,11 @@ impl Inside {
             metrics: metrics.clone(),
             ..NetworkConfig::default()
         };
+        let swarm = match &network.swarm_key {
+            Some(key) => key.network().as_str().to_owned(),
+            None => network.network.as_str().to_owned(),
+        };
+        let key = keypair.clone();
         let network = Network::start(network, Arc::clone(repo), keypair, inlets).await?;
         let blocks = Arc::clone(repo.blocks());
         let mut downloads = config.exchange.clone();
@@ -78,16 +95,50 @@ impl Inside {
         let downloads = ExchangeConfig::from(&downloads);
         let serving = serving(config, private, reputation.clone(), metrics.clone());
         let exchange = Exchange::start(network.clone(), blocks, wanted, downloads, serving);
-        tokio::spawn(refuse(network.clone(), replica));
-        if role != Role::Client {
+        let mut replication = None;
+        if role == Role::Client {
+            tokio::spawn(refuse(network.clone(), replica));
+        } else {
+            let pins = open_pins(repo, &swarm, admission, &network).await?;
+            replication = Some(replicator::start(replicator::Parts {
+                network: network.clone(),
+                exchange: exchange.clone(),
+                repo: Arc::downgrade(repo),
+                pins,
+                key,
+                swarm,
+                is_private: private,
+                time_scale: 1.0,
+                rate: planner::Settings::default().rate,
+                arrivals: replica,
+            }));
             let lifetime = config.exchange.announce_cached.get();
             let watch = announced::watch(network.clone(), Arc::downgrade(repo), lifetime);
             tokio::spawn(watch);
             let offer = offer::tell(network.clone(), Arc::downgrade(repo));
             tokio::spawn(offer);
         }
-        Ok(Self { network, exchange })
+        Ok(Self {
+            network,
+            exchange,
+            replication,
+        })
     }
+}
+
+/// What the swarm's owners want kept, as far as this node has heard.
+async fn open_pins(
+    repo: &Arc<Repo>,
+    swarm: &str,
+    admission: Admission,
+    network: &Network,
+) -> Result<Arc<Pins>, NodeError> {
+    let (records, swarm) = (repo.records(Family::PinRecords), swarm.to_owned());
+    // Another key's node wants nothing of its own.
+    let me = member_of(&network.peer_id()).unwrap_or(MemberId([0; 32]));
+    let open = move || Pins::open(records, &swarm, me, admission, pin::now());
+    let pins = blocking(open).await.map_err(NetworkError::from)?;
+    Ok(Arc::new(pins))
 }
 
 /// Answers what is asked of replication, which this node does not take part in: nothing is kept for anybody.

@@ -26,6 +26,7 @@ use crate::exchange::reputation::Reputation;
 use crate::exchange::{Session, SessionOptions};
 use crate::metrics::{Metrics, http};
 use crate::network::{ConnectError, NetworkError, ProviderRecord, Role};
+use crate::replication::Replication;
 
 /// A port that was just let go may be taken for a moment: QUIC's socket stays until its connections
 /// have ended. Waited for this long.
@@ -170,6 +171,12 @@ impl Joined {
     pub fn members(&self) -> Vec<crate::members::Member> {
         let network = self.inside().network;
         self.handle.block_on(network.members()).0
+    }
+
+    /// The copies on other members; `None` in a client.
+    #[must_use]
+    pub fn replication(&self) -> Option<Replication> {
+        self.inside().replication
     }
 
     /// Connects; `None` when cancelled.

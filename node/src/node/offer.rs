@@ -59,7 +59,7 @@ pub(super) async fn tell(network: Network, repo: Weak<Repo>) {
 
 /// Bytes that this node can hold, and those that may still be placed on it: within its quota, or else what
 /// the disk has.
-fn space(repo: &Repo) -> Result<(u64, u64), Box<dyn std::error::Error + Send + Sync>> {
+pub(crate) fn space(repo: &Repo) -> Result<(u64, u64), Box<dyn std::error::Error + Send + Sync>> {
     let disk = rustix::fs::statvfs(repo.path())?;
     let available = disk.f_bavail.saturating_mul(disk.f_frsize);
     let Some(quota) = repo.blocks().quota() else {

@@ -8,6 +8,7 @@
 //!
 //! Calls block on the disk: not for the threads of a runtime. Clocks are arguments, in Unix seconds.
 
+mod admission;
 mod edit;
 mod row;
 mod seal;

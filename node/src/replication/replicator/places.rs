@@ -1,0 +1,359 @@
+//! [`Placings`]: contents that were just added, whose copies are made at once: somebody may wait for them.
+//!
+//! Each segment is offered to those that should have it, for the sake of this content, also where they have
+//! it already: each copy is held for all that it is wanted for. Who does not take it is replaced by the
+//! next. What cannot be placed is left to the repairs, and tried again when the members change.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
+use std::time::Duration;
+
+use store::Cid;
+use store::segment::SegmentId;
+use tokio::sync::watch;
+
+use super::Replicator;
+use super::offers::Offered;
+use crate::replication::placement::Member;
+use crate::replication::policy::Policy;
+use crate::replication::report::Placed;
+
+/// Contents that are placed at once at most; further ones are left to the repairs.
+const PLACINGS: usize = 1024;
+/// Segments of which offers are under way, over all contents.
+const AT_ONCE: usize = 16;
+/// Members that would not have a segment, and that are passed over.
+const REFUSED: usize = 16;
+/// Tries with one member that is busy, or could not be reached: it may have just come.
+const TRIES: u8 = 3;
+/// Reasons that are told.
+const REASONS: usize = 8;
+/// Whoever has just begun may not know the others yet: before this it is not over.
+const BEGINNING: Duration = Duration::from_secs(10);
+
+/// See the module.
+#[derive(Default)]
+pub(super) struct Placings {
+    all: Vec<Placing>,
+}
+
+/// One content.
+struct Placing {
+    root: Cid,
+    segments: Vec<Segment>,
+    /// Those to begin with, by their numbers.
+    queue: VecDeque<usize>,
+    /// Those to go on with at the next look at who is here.
+    later: BTreeSet<usize>,
+    placed: Placed,
+    watchers: Vec<watch::Sender<Placed>>,
+}
+
+/// One segment.
+struct Segment {
+    id: SegmentId,
+    bytes: u64,
+    /// Others that have it, for the sake of this content.
+    done: BTreeSet<Member>,
+    asked: BTreeSet<Member>,
+    refused: BTreeSet<Member>,
+    /// How often each could not.
+    failed: BTreeMap<Member, u8>,
+    /// As counted in [`Placed`].
+    at_quorum: bool,
+    at_target: bool,
+    is_stuck: bool,
+}
+
+impl Replicator {
+    /// Has copies of a content made that is whole here, and tells `watcher` how far that is.
+    pub(super) fn place(&mut self, root: Cid, watcher: Option<watch::Sender<Placed>>) {
+        let mut all = self.placings.all.iter_mut();
+        if let Some(placing) = all.find(|placing| placing.root == root) {
+            if let Some(watcher) = watcher {
+                watcher.send_replace(placing.placed.clone());
+                placing.watchers.push(watcher);
+            }
+            return;
+        }
+        let mut placing = self.placing(root);
+        placing.watchers.extend(watcher);
+        if self.placings.all.len() < PLACINGS {
+            self.placings.all.push(placing);
+            self.place_next();
+        } else {
+            placing.placed.over = true;
+            placing.placed.reasons =
+                vec!["too much is being placed: the repairs will do it".into()];
+            placing.tell();
+        }
+    }
+
+    fn placing(&self, root: Cid) -> Placing {
+        let segments = self.holdings.of_root(&root).into_iter().filter_map(|id| {
+            let held = self.holdings.get(&id)?;
+            Some(Segment {
+                id,
+                bytes: held.bytes,
+                done: BTreeSet::new(),
+                asked: BTreeSet::new(),
+                refused: BTreeSet::new(),
+                failed: BTreeMap::new(),
+                at_quorum: false,
+                at_target: false,
+                is_stuck: false,
+            })
+        });
+        let segments: Vec<Segment> = segments.collect();
+        let policy = self.policies.get(&root);
+        let copies = policy.map_or(1, |policy| self.roster.under(policy).target().max(1));
+        let bytes: u64 = segments.iter().map(|it| it.bytes).sum();
+        let placed = Placed {
+            segments: segments.len(),
+            bytes: (bytes, bytes.saturating_mul(copies as u64)),
+            ..Placed::default()
+        };
+        Placing {
+            root,
+            queue: (0..segments.len()).collect(),
+            later: BTreeSet::new(),
+            segments,
+            placed,
+            watchers: Vec::new(),
+        }
+    }
+
+    /// Begins with as many segments as may be under way.
+    fn place_next(&mut self) {
+        let mut all = std::mem::take(&mut self.placings.all);
+        let under_way = all.iter().flat_map(|it| &it.segments);
+        let mut under_way = under_way.filter(|it| !it.asked.is_empty()).count();
+        for placing in &mut all {
+            while under_way < AT_ONCE
+                && let Some(number) = placing.queue.pop_front()
+            {
+                under_way += usize::from(self.offer_on(placing, number));
+            }
+            placing.placed.over = placing.is_idle() && self.has_begun();
+            placing.tell();
+        }
+        all.retain(|placing| !placing.is_done());
+        // Offers end by notes, so nothing was added meanwhile.
+        self.placings.all = all;
+    }
+
+    fn has_begun(&self) -> bool {
+        self.roster.len() > 1 || self.now() > BEGINNING
+    }
+
+    /// Offers a segment to those that lack it; whether anybody was asked.
+    fn offer_on(&mut self, placing: &mut Placing, number: usize) -> bool {
+        let Some(policy) = self.policies.get(&placing.root).cloned() else {
+            placing.left("it is not wanted any more");
+            return false;
+        };
+        let segment = &mut placing.segments[number];
+        let missing = self.missing(segment, &policy);
+        let targets = self.targets(segment, &policy, missing);
+        let is_short = targets.len() < missing && segment.asked.is_empty();
+        segment.is_stuck = is_short;
+        for &target in &targets {
+            segment.asked.insert(target);
+        }
+        let id = segment.id;
+        placing.count(number, self.copies(number, placing), &policy);
+        if is_short {
+            let reason = if self.roster.len() < 2 {
+                "no other member is here"
+            } else {
+                "no further member takes it"
+            };
+            placing.left(reason);
+        }
+        let is_asked = !targets.is_empty();
+        for target in targets {
+            self.offer(id, target, false);
+        }
+        is_asked
+    }
+
+    /// Copies that are missing, with those under way taken for made.
+    fn missing(&self, segment: &Segment, policy: &Policy) -> usize {
+        let target = self.roster.under(policy).target();
+        let others = segment.done.iter().chain(&segment.asked).copied();
+        let hosts = others.chain([self.me]).map(|it| self.roster.host(it));
+        let count = if policy.everywhere {
+            segment.done.len() + segment.asked.len() + 1
+        } else {
+            hosts.collect::<BTreeSet<_>>().len()
+        };
+        target.saturating_sub(count)
+    }
+
+    fn targets(&self, segment: &Segment, policy: &Policy, missing: usize) -> Vec<Member> {
+        let mut holders: Vec<Member> = segment.done.iter().copied().collect();
+        holders.push(self.me);
+        let refused: Vec<Member> = segment.refused.iter().copied().collect();
+        let field = self.roster.under(policy);
+        let mut hosts: BTreeSet<_> = holders.iter().chain(&segment.asked).copied().collect();
+        let taken: BTreeSet<_> = hosts.iter().map(|it| self.roster.host(*it)).collect();
+        let mut used = taken;
+        let mut targets = Vec::new();
+        for place in field.place(&segment.id, &holders, &refused) {
+            let is_new = hosts.insert(place);
+            let is_apart = policy.everywhere || used.insert(self.roster.host(place));
+            if targets.len() < missing && is_new && is_apart {
+                targets.push(place);
+            }
+        }
+        targets
+    }
+
+    /// Hosts that have it: this one, and those that showed a receipt.
+    fn copies(&self, number: usize, placing: &Placing) -> usize {
+        let done = placing.segments[number].done.iter().copied();
+        let hosts = done
+            .chain([self.me])
+            .map(|it| self.roster.host(it).ok_or(it));
+        hosts.collect::<HashSet<_>>().len()
+    }
+
+    /// An offer has ended.
+    pub(super) fn placed(&mut self, id: SegmentId, member: Member, ended: &Offered) {
+        let mut all = std::mem::take(&mut self.placings.all);
+        for placing in &mut all {
+            let Some(number) = placing.number_of(&id) else {
+                continue;
+            };
+            let segment = &mut placing.segments[number];
+            if !segment.asked.remove(&member) {
+                continue;
+            }
+            match ended {
+                Offered::Holds => {
+                    segment.done.insert(member);
+                    placing.placed.bytes.0 += segment.bytes;
+                }
+                Offered::Failed(_) if segment.fails(member) < TRIES => {
+                    placing.later.insert(number);
+                    continue;
+                }
+                Offered::NoRoom | Offered::Failed(_) => {
+                    if segment.refused.len() < REFUSED {
+                        segment.refused.insert(member);
+                    }
+                    let name = self.name(member);
+                    placing.left(&match ended {
+                        Offered::Failed(why) => format!("{name}: {why}"),
+                        _ => format!("{name} has no room, or does not store for this owner"),
+                    });
+                }
+            }
+            if let Some(policy) = self.policies.get(&placing.root).cloned() {
+                placing.count(number, self.copies(number, placing), &policy);
+            }
+            if !placing.segments[number].at_target {
+                placing.queue.push_front(number);
+            }
+        }
+        self.placings.all = all;
+        self.place_next();
+    }
+
+    /// Goes on with what failed, and is worth another try.
+    pub(super) fn place_later(&mut self) {
+        for placing in &mut self.placings.all {
+            placing.queue.extend(std::mem::take(&mut placing.later));
+        }
+        self.place_next();
+    }
+
+    /// The members have changed: what could not be placed may be now.
+    pub(super) fn retry_placings(&mut self) {
+        for placing in &mut self.placings.all {
+            placing.placed.reasons.clear();
+            let stuck = placing.segments.iter_mut().enumerate();
+            for (number, segment) in stuck.filter(|(_, it)| it.is_stuck) {
+                segment.is_stuck = false;
+                segment.refused.clear();
+                placing.queue.push_back(number);
+            }
+        }
+        self.place_next();
+    }
+
+    /// What people call a member.
+    fn name(&self, member: Member) -> String {
+        let candidate = self.roster.candidate(member);
+        candidate.map_or_else(|| "a member".to_owned(), |it| it.peer.to_string())
+    }
+}
+
+impl Segment {
+    /// Notes that a member could not; how often it could not.
+    fn fails(&mut self, member: Member) -> u8 {
+        let times = self.failed.entry(member).or_default();
+        *times = times.saturating_add(1);
+        *times
+    }
+}
+
+impl Placing {
+    fn number_of(&self, id: &SegmentId) -> Option<usize> {
+        // In order: they come from an ordered set.
+        self.segments.binary_search_by_key(id, |it| it.id).ok()
+    }
+
+    /// Counts a segment anew, of which there are so many copies.
+    fn count(&mut self, number: usize, copies: usize, policy: &Policy) {
+        let segment = &mut self.segments[number];
+        let wanted = usize::from(policy.copies.target);
+        let quorum = usize::from(policy.copies.quorum());
+        let at_target = if policy.everywhere {
+            segment.asked.is_empty() && !segment.is_stuck && segment.refused.is_empty()
+        } else {
+            copies >= wanted
+        };
+        if copies >= quorum && !segment.at_quorum {
+            segment.at_quorum = true;
+            self.placed.at_quorum += 1;
+        }
+        if at_target && !segment.at_target {
+            segment.at_target = true;
+            self.placed.at_target += 1;
+        }
+    }
+
+    /// Something is left to the repairs.
+    fn left(&mut self, reason: &str) {
+        let reasons = &mut self.placed.reasons;
+        if reasons.len() < REASONS && !reasons.iter().any(|known| known == reason) {
+            reasons.push(reason.to_owned());
+        }
+    }
+
+    /// Whether nothing is tried now.
+    fn is_idle(&self) -> bool {
+        let waits = !self.queue.is_empty() || !self.later.is_empty();
+        !waits && self.segments.iter().all(|it| it.asked.is_empty())
+    }
+
+    /// Whether nothing is left to do.
+    fn is_done(&self) -> bool {
+        self.is_idle() && self.segments.iter().all(|it| it.at_target)
+    }
+
+    fn tell(&mut self) {
+        if self.placed.at_target == self.placed.segments {
+            // What went wrong on the way does not matter any more.
+            self.placed.reasons.clear();
+        }
+        self.watchers.retain(|watcher| !watcher.is_closed());
+        for watcher in &self.watchers {
+            watcher.send_if_modified(|placed| {
+                let is_new = *placed != self.placed;
+                placed.clone_from(&self.placed);
+                is_new
+            });
+        }
+    }
+}
