@@ -13,6 +13,8 @@ mod metrics;
 mod network;
 mod paths;
 mod rate;
+mod replicas;
+mod replication;
 mod storage;
 mod units;
 
@@ -27,6 +29,8 @@ pub use multiaddr::Multiaddr;
 pub use network::{InvalidName, Network, NetworkName};
 pub use paths::{CONFIG_FILE, NoHome, PATH_VARIABLE, repo_path};
 pub use rate::{Direction, InvalidRate, RateLimit, TimedLimit};
+pub use replicas::{InvalidPlace, InvalidReplicas, MAX_REPLICAS, PlaceTag, Replicas};
+pub use replication::{InvalidPattern, InvalidScale, NamedCopies, Pattern, Replication, TimeScale};
 pub use storage::Storage;
 pub use units::{ByteSize, Date, Duration, InvalidUnit, OrOff};
 
@@ -45,6 +49,8 @@ pub struct Config {
     pub members: Members,
     /// Blocks from others, and ours to them.
     pub exchange: Exchange,
+    /// Copies on other members.
+    pub replication: Replication,
     /// Metrics over HTTP.
     pub metrics: Metrics,
     /// What is written to stderr.

@@ -148,6 +148,41 @@ fn tags_come_as_a_table_or_as_pairs() {
 }
 
 #[test]
+fn copies_by_name_come_as_tables_or_as_pairs() {
+    let env = from(
+        &[
+            ("STORE_REPLICATION_DEFAULTS", "*.iso=1/2/3, *.tmp=0"),
+            ("STORE_REPLICATION_TIME_SCALE", "60"),
+            ("STORE_REPLICATION_REPLICAS", "4"),
+        ],
+        Vec::new(),
+    );
+    let env = env.unwrap();
+    let shown = env.to_toml();
+    assert_eq!(toml::from_str::<Config>(&shown).unwrap(), env.config);
+    let replication = env.config.replication;
+    assert_eq!(replication.replicas.to_string(), "3/4/6");
+    assert!((replication.time_scale.get() - 60.0).abs() < f64::EPSILON);
+    let named = |name: &str| {
+        let found = replication.named(Path::new(name));
+        found.map(|found| found.replicas.to_string())
+    };
+    assert_eq!(named("a.iso").as_deref(), Some("1/2/3"));
+    assert_eq!(named("a.tmp").as_deref(), Some("0"));
+    assert_eq!(named("a"), None);
+    for (value, reason) in [
+        ("*.iso", "`*.iso` is no default"),
+        ("*=many", "no number of copies"),
+    ] {
+        let error = from(&[("STORE_REPLICATION_DEFAULTS", value)], Vec::new()).unwrap_err();
+        assert!(error.contains(reason), "{error}");
+    }
+    let text = "[replication]\ndefaults = [\n    { pattern = \"*.iso\", replicas = 99 },\n]\n";
+    let error = file(text).unwrap_err();
+    assert!(error.contains("`99` is no number of copies"), "{error}");
+}
+
+#[test]
 fn file_errors_name_file_line_and_key() {
     for (text, expected) in [
         (

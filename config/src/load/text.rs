@@ -120,6 +120,10 @@ pub(super) fn parse(key: &str, values: &[String]) -> Result<Table, String> {
             text.parse()
                 .map_err(|_| format!("`{text}` is no number; expected one such as `64`"))?,
         ),
+        Value::Float(_) => Value::Float(
+            text.parse()
+                .map_err(|_| format!("`{text}` is no number; expected one such as `1.5`"))?,
+        ),
         _ => Value::String(text.to_owned()),
     };
     let (section, name) = key.split_once('.').ok_or("no such setting")?;
