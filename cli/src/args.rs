@@ -9,6 +9,7 @@ mod membership;
 mod pin;
 mod plumbing;
 mod proof;
+mod replication;
 mod shape;
 mod swarm;
 
@@ -22,11 +23,12 @@ pub(crate) use care::{Backup, Restore, Verify};
 pub(crate) use cid::{CidFormat, CidVerb};
 pub(crate) use content::{Add, Cat, Get, Ls, Share, Wait};
 pub(crate) use membership::{Secret, Swarm, SwarmAccept};
-pub(crate) use pin::{Marks, Pin, PinType};
+pub(crate) use pin::{Marks, Pin, PinSet, PinType};
 pub(crate) use plumbing::{
     Block, BlockGet, BlockPut, BlockRm, Completions, Config, Dag, DagGet, DagStat, Gc, Man, Repo,
 };
 pub(crate) use proof::{Proof, ProofMake, ProofVerb, ProofVerify};
+pub(crate) use replication::{Copies, Doctor, Repair, Status};
 pub(crate) use swarm::{Connect, Network, Peers, Providers, Run};
 
 /// A content store without a centre: what goes in has the CID that IPFS gives it, and whoever has the
@@ -85,6 +87,9 @@ pub(crate) enum Command {
     Peers(Peers),
     /// Print the members of the swarm: who is there, and what each offers
     Members,
+    Status(Status),
+    Doctor(Doctor),
+    Repair(Repair),
     Connect(Connect),
     Providers(Providers),
     #[command(subcommand)]

@@ -9,6 +9,7 @@ mod cid;
 mod config;
 mod converse;
 mod dag;
+mod doctor;
 mod gc;
 mod get;
 mod import_kubo;
@@ -20,15 +21,18 @@ mod membership;
 mod pass;
 mod pin;
 mod proof;
+mod repair;
+mod replication;
 mod restore;
 mod run;
 mod share;
 mod sink;
 mod stat;
+mod status;
 mod swarm;
 mod target;
 
-use crate::args::{Block, Command, Dag, Repo};
+use crate::args::{Block, Command, Dag, Doctor, Repo};
 use crate::context::Context;
 use crate::exit::Error;
 
@@ -46,6 +50,9 @@ impl Command {
             Self::Id => swarm::id(context),
             Self::Peers(args) => swarm::peers(&args, context),
             Self::Members => members::run(context),
+            Self::Status(args) => status::run(&args, context),
+            Self::Doctor(Doctor {}) => doctor::run(context),
+            Self::Repair(args) => repair::run(&args, context),
             Self::Connect(args) => swarm::connect(&args, context),
             Self::Swarm(args) => membership::run(args, context),
             Self::Providers(args) => swarm::providers(&args, context),

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use store_node::api::message::{Event, Phase, Progress};
+use store_node::api::message::{CopiesMade, Event, Phase, Progress};
 
 pub(crate) use self::download::Told;
 
@@ -124,13 +124,18 @@ impl Display {
     fn progress(&mut self, progress: &Progress) {
         let total = progress.total.or_else(|| self.total.get());
         let downloads = !progress.givers.is_empty();
+        let copies = progress.copies;
         let shown = match (downloads, total.is_some()) {
             (true, true) => Shown::Download,
             (true, false) => Shown::DownloadCount,
             (false, true) => Shown::Bar,
             (false, false) => Shown::Count,
         };
-        let doing = self.doing;
+        let doing = if copies.is_some() {
+            "copying"
+        } else {
+            self.doing
+        };
         let bar = self.line(shown);
         bar.set_message(doing);
         if let Some(total) = total {
@@ -140,7 +145,7 @@ impl Display {
             download::lines(progress, total)
         } else {
             match (progress.peers, progress.files) {
-                (0, 0) => String::new(),
+                (0, 0) => copies.map(made).unwrap_or_default(),
                 (0, files) => format!("  {files} files"),
                 (1, _) => "  from 1 peer".into(),
                 (peers, _) => format!("  from {peers} peers"),
@@ -184,6 +189,17 @@ impl Drop for Display {
     fn drop(&mut self) {
         self.clear();
     }
+}
+
+/// How many parts have their copies.
+fn made(copies: CopiesMade) -> String {
+    let CopiesMade {
+        segments,
+        at_quorum,
+        at_target,
+        ..
+    } = copies;
+    format!("  {at_quorum} of {segments} at quorum, {at_target} with all copies")
 }
 
 fn style(template: &str) -> ProgressStyle {
@@ -254,6 +270,29 @@ mod tests {
         assert!(shown.contains(&id[id.len() - 8..]), "{shown}");
         display.clear();
         assert!(bar.is_finished() && display.bar.is_none());
+    }
+
+    #[test]
+    fn copies_are_counted_after_what_was_added() {
+        let mut display = Display::new("adding");
+        display.hidden = false;
+        display.total().set(7);
+        let copies = CopiesMade {
+            segments: 3,
+            at_quorum: 2,
+            at_target: 1,
+            bytes: 5,
+            total: 9,
+        };
+        display.show(&Event::Progress(Progress {
+            bytes: 5,
+            total: Some(9),
+            copies: Some(copies),
+            ..Progress::default()
+        }));
+        let bar = display.bar.as_ref().unwrap();
+        assert_eq!((bar.message(), bar.length()), ("copying".into(), Some(9)));
+        assert_eq!(bar.prefix(), "  2 of 3 at quorum, 1 with all copies");
     }
 
     #[test]

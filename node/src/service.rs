@@ -19,6 +19,7 @@ mod membership;
 mod passed;
 mod peers;
 mod pin;
+mod replication;
 mod share;
 mod source;
 mod stat;
@@ -92,6 +93,7 @@ impl Service {
             Request::Pin(request) => self.pin(request, &speaker),
             Request::Swarm(request) => self.swarm(request, &speaker),
             Request::Membership(request) => self.membership(request, &speaker),
+            Request::Replication(request) => self.replication(request, &speaker),
             Request::Stat(request) => self.stat(&request, &speaker),
             Request::Gc(request) => self.gc(request, &speaker),
             Request::Car(request) => self.car(&request, conversation),

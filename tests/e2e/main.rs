@@ -15,6 +15,7 @@ mod support;
 mod again;
 mod car;
 mod care;
+mod copies;
 mod errors;
 mod gc;
 mod hostile;

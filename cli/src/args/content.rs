@@ -8,6 +8,7 @@ use store_node::api::message;
 
 use super::described::Described;
 use super::pin::Marks;
+use super::replication::Copies;
 use super::shape::Shape;
 use super::swarm::Network;
 
@@ -17,6 +18,9 @@ use super::swarm::Network;
 /// added. Directories are added with all that is in them, hidden entries aside; what cannot be read is
 /// named at the end (exit code 6), and the rest is added. Files that were added before and have not
 /// changed are not read again.
+///
+/// In a private swarm copies are made on other members, as many as `replication.replicas` says; in an open
+/// one where they are asked for. With --wait the command ends when they are there (exit code 6 if not all are).
 #[derive(Debug, Args)]
 #[allow(clippy::struct_excessive_bools, reason = "each is a flag")]
 pub(crate) struct Add {
@@ -60,13 +64,15 @@ pub(crate) struct Add {
     #[arg(default_missing_value = "always", conflicts_with_all = ["no_copy", "only_hash"])]
     pub(crate) reflink: Option<Reflink>,
     /// Print the CIDs and store nothing
-    #[arg(short = 'n', long, conflicts_with_all = ["name", "labels", "expire_in", "expire_at"])]
+    #[arg(short = 'n', long, conflicts_with_all = ["name", "labels", "expire_in", "expire_at", "Copies"])]
     pub(crate) only_hash: bool,
     /// Store without pinning: what is not pinned may be removed when space is needed
-    #[arg(long, conflicts_with_all = ["name", "labels", "expire_in", "expire_at"])]
+    #[arg(long, conflicts_with_all = ["name", "labels", "expire_in", "expire_at", "Copies"])]
     pub(crate) no_pin: bool,
     #[command(flatten)]
     pub(crate) marks: Marks,
+    #[command(flatten)]
+    pub(crate) copies: Copies,
     /// Print the CID alone
     #[arg(
         short,

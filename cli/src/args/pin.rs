@@ -5,12 +5,14 @@ use store::pin::Label;
 use store_config::{Date, Duration};
 
 use super::content::Wait;
+use super::replication::Copies;
 use super::swarm::Network;
 
 /// What is kept
 #[derive(Debug, Subcommand)]
 pub(crate) enum Pin {
     Add(PinAdd),
+    Set(PinSet),
     Rm(PinRm),
     Ls(PinLs),
     Update(PinUpdate),
@@ -69,9 +71,29 @@ pub(crate) struct PinAdd {
     pub(crate) network: Network,
 }
 
+/// Want copies of it on other members
+///
+/// This node's key asks for them, in the place of what it asked for before; `--replicas 0` asks for none.
+/// Whether this node keeps a copy itself is another question: `store pin add`.
+#[derive(Debug, Args)]
+pub(crate) struct PinSet {
+    /// The CID
+    #[arg(value_name = "CID")]
+    pub(crate) cid: String,
+    #[command(flatten)]
+    pub(crate) copies: Copies,
+    /// Want them for so long: 12h, 30d
+    #[arg(long, value_name = "DURATION", conflicts_with = "expire_at")]
+    pub(crate) expire_in: Option<Duration>,
+    /// Want them until then: 2030-01-31T12:00:00Z
+    #[arg(long, value_name = "TIME")]
+    pub(crate) expire_at: Option<Date>,
+}
+
 /// Keep it no longer
 ///
-/// What was pinned stays as cache: it is removed when its room is needed, by age, not at once.
+/// What was pinned stays as cache: it is removed when its room is needed, by age, not at once. Copies on
+/// other members that this node asked for are no longer wanted either.
 #[derive(Debug, Args)]
 pub(crate) struct PinRm {
     /// CIDs

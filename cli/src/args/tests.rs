@@ -145,3 +145,38 @@ fn a_proof_is_made_or_verified() {
         assert!(parse(line).is_err(), "{line}");
     }
 }
+
+#[test]
+fn copies_are_asked_for_with_add_and_pin_set() {
+    let copies = add("add f").copies;
+    assert!(copies.replicas.is_none() && copies.wait == replication::WaitFor::None);
+    let line = "add f --replicas 2/3/5 --where zone=eu --where zone=us --avoid host=old --priority 9 \
+                --wait quorum --wait-timeout 5s";
+    let copies = add(line).copies;
+    assert_eq!(copies.replicas, Some(store_config::Replicas::default()));
+    assert_eq!((copies.wanted.len(), copies.avoid.len()), (2, 1));
+    assert_eq!(copies.wait, replication::WaitFor::Quorum);
+    assert_eq!(copies.wait_timeout, store_config::Duration::from_secs(5));
+    let Command::Pin(Pin::Set(set)) = parse("pin set bafy --replicas everywhere").unwrap().command
+    else {
+        panic!("not a set")
+    };
+    assert_eq!(
+        set.copies.replicas,
+        Some(store_config::Replicas::Everywhere)
+    );
+    for line in [
+        "add f --replicas 65",
+        "add f --where zone",
+        "add f --wait soon",
+        "add f --no-pin --replicas 3",
+        "add f --only-hash --replicas 3",
+        "add f --priority 256",
+        "status --local",
+        "repair --pause --resume",
+        "repair --rate 1MiB --pause",
+    ] {
+        assert!(parse(line).is_err(), "{line}");
+    }
+    assert!(parse("add f --no-pin").is_ok() && parse("add f --only-hash").is_ok());
+}

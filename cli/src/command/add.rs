@@ -50,6 +50,7 @@ pub(crate) fn run(args: &Add, context: &mut Context) -> Result<(), Error> {
         reflink: args.reflink.map(Into::into),
         measure: None,
         pin: super::pin::marks(&args.marks),
+        copies: super::replication::copies(&args.copies),
     };
     // With `--no-copy` the quota counts the nodes above the leaves only.
     if let Input::Paths(paths) = &input
@@ -182,6 +183,7 @@ fn print(
             Answer::Item(Item::Added(added)) => {
                 context.output.result(&added, |added| line(added, quiet))?;
             }
+            Answer::Item(Item::Placed(placed)) => super::replication::placed(&placed, context)?,
             Answer::Item(Item::Skipped(skipped)) => {
                 if context.output.is_json() {
                     context.output.result(&skipped, |_| String::new())?;

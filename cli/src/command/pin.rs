@@ -16,6 +16,9 @@ use crate::exit::Error;
 use crate::output;
 
 pub(crate) fn run(args: &Pin, context: &mut Context) -> Result<(), Error> {
+    if let Pin::Set(set) = args {
+        return super::replication::set(set, context);
+    }
     let (request, network, doing) = request(args, context)?;
     let mut conversation = Conversation::open(context, network, &Request::Pin(request), doing)?;
     if context.output.is_json() && matches!(args, Pin::Add(_)) {
@@ -26,6 +29,7 @@ pub(crate) fn run(args: &Pin, context: &mut Context) -> Result<(), Error> {
         match answer {
             Answer::Told(told) => context.output.result(&told, |_| String::new())?,
             Answer::Item(Item::Pin(pin)) => context.output.result(&pin, line)?,
+            Answer::Item(Item::Wanted(wanted)) => super::replication::wanted(&wanted, context)?,
             Answer::Item(Item::Holder(holder)) => {
                 if limit(args).is_some_and(|limit| said == limit) {
                     // The one that was asked for to see whether there are more.
@@ -69,6 +73,7 @@ fn request<'a>(
             };
             (request, Some(&add.network), "fetching")
         }
+        Pin::Set(_) => unreachable!("it is no request about pins"),
         Pin::Rm(rm) => {
             let request = PinRequest::Rm {
                 cids: bare(&rm.cids)?,

@@ -15,6 +15,7 @@ mod membership;
 mod pin;
 mod plumbing;
 mod progress;
+mod replication;
 mod storage;
 
 use std::fmt::Display;
@@ -43,6 +44,11 @@ pub use self::plumbing::{
     BlockPut, BlockRequest, DagProof, DagRequest, DagStat, DagsStat, KuboCopied, KuboRefused,
 };
 pub use self::progress::{Giver, Phase, Progress};
+pub use self::replication::{
+    Ailment, Brakes, ContentStatus, CopiesAsked, CopiesMade, CopiesWait, Deficit, LocalCopy,
+    MemberShare, NextRepair, Placed, RepairChange, RepairRate, ReplicationRequest, Sight,
+    SwarmStatus, Urgency, Wanted, WantedCopies,
+};
 pub use self::storage::{Collected, Gc, RepoStat, Usage};
 
 /// What a command asks for.
@@ -69,6 +75,8 @@ pub enum Request {
     Swarm(SwarmRequest),
     /// Which swarm it is of, and whom it stores for.
     Membership(MembershipRequest),
+    /// Copies on other members.
+    Replication(ReplicationRequest),
     /// What is on this machine.
     Stat(StatRequest),
     /// Remove what nothing keeps.
@@ -297,6 +305,20 @@ pub enum Item {
     Membership(Membership),
     /// An owner that this node stores for.
     AcceptedOwner(AcceptedOwner),
+    /// Copies that are wanted, or no longer.
+    Wanted(Wanted),
+    /// What became of copies that were waited for.
+    Placed(Placed),
+    /// How it is with the copies of a content.
+    Status(Box<ContentStatus>),
+    /// Whether this node has what it should have of a content.
+    Local(LocalCopy),
+    /// How replication stands on this node.
+    Swarm(Box<SwarmStatus>),
+    /// What an operator should look at.
+    Ailment(Ailment),
+    /// How fast repairs are.
+    Rate(RepairRate),
     /// The repo.
     Repo(RepoStat),
     /// What was removed.

@@ -25,7 +25,7 @@ use crate::network::{
     Arrivals, Network, NetworkConfig, NetworkError, ReplicaInbound, Role, inlets,
 };
 use crate::replication::pins::{Admission, Pins};
-use crate::replication::{Replication, planner, replicator};
+use crate::replication::{Replication, replicator};
 use crate::swarm_key::SwarmKey;
 
 /// Requests of others that wait to be looked at; the swarm answers Busy beyond. The exchange's server
@@ -51,6 +51,8 @@ pub(super) struct Inside {
     pub(super) exchange: Exchange,
     /// `None` in a client, which keeps nothing for anybody.
     pub(super) replication: Option<Replication>,
+    /// What the swarm's owners want kept; `None` in a client.
+    pub(super) pins: Option<Arc<Pins>>,
 }
 
 impl Inside {
@@ -95,11 +97,13 @@ impl Inside {
         let downloads = ExchangeConfig::from(&downloads);
         let serving = serving(config, private, reputation.clone(), metrics.clone());
         let exchange = Exchange::start(network.clone(), blocks, wanted, downloads, serving);
-        let mut replication = None;
+        let (mut replication, mut kept) = (None, None);
         if role == Role::Client {
             tokio::spawn(refuse(network.clone(), replica));
         } else {
             let pins = open_pins(repo, &swarm, admission, &network).await?;
+            kept = Some(Arc::clone(&pins));
+            let rate = config.replication.rate.bytes_per_second();
             replication = Some(replicator::start(replicator::Parts {
                 network: network.clone(),
                 exchange: exchange.clone(),
@@ -108,8 +112,8 @@ impl Inside {
                 key,
                 swarm,
                 is_private: private,
-                time_scale: 1.0,
-                rate: planner::Settings::default().rate,
+                time_scale: config.replication.time_scale.get(),
+                rate: rate.unwrap_or(u64::MAX),
                 arrivals: replica,
             }));
             let lifetime = config.exchange.announce_cached.get();
@@ -122,6 +126,7 @@ impl Inside {
             network,
             exchange,
             replication,
+            pins: kept,
         })
     }
 }

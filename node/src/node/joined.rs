@@ -27,6 +27,7 @@ use crate::exchange::{Session, SessionOptions};
 use crate::metrics::{Metrics, http};
 use crate::network::{ConnectError, NetworkError, ProviderRecord, Role};
 use crate::replication::Replication;
+use crate::replication::pins::Pins;
 
 /// A port that was just let go may be taken for a moment: QUIC's socket stays until its connections
 /// have ended. Waited for this long.
@@ -173,10 +174,28 @@ impl Joined {
         self.handle.block_on(network.members()).0
     }
 
+    /// How much of the swarm is in sight.
+    #[must_use]
+    pub fn sight(&self) -> crate::members::Sight {
+        let network = self.inside().network;
+        self.handle.block_on(network.members()).1
+    }
+
+    /// Waits for something that happens in the node.
+    pub fn wait_for<T>(&self, work: impl Future<Output = T>) -> T {
+        self.handle.block_on(work)
+    }
+
     /// The copies on other members; `None` in a client.
     #[must_use]
     pub fn replication(&self) -> Option<Replication> {
         self.inside().replication
+    }
+
+    /// What the swarm's owners want kept, as far as this node has heard; `None` in a client.
+    #[must_use]
+    pub fn pins(&self) -> Option<Arc<Pins>> {
+        self.inside().pins
     }
 
     /// Connects; `None` when cancelled.

@@ -5,6 +5,7 @@
 //! files that were added ([`store::adds`]) is written after the blocks that it speaks of, and before the pin,
 //! whose sync makes it durable.
 
+mod copies;
 mod log;
 mod measure;
 mod stay;
@@ -18,6 +19,7 @@ use store::chunk::Chunker;
 use store::unixfs::import::{self, ImportError, ImportOptions, import_watched};
 use store::unixfs::output::BuildError;
 
+use self::copies::AddedCopies;
 use self::log::Log;
 use self::stay::{Cloning, Stay};
 use self::steps::{Known, Steps};
@@ -41,6 +43,7 @@ impl Service {
         conversation: &mut Conversation,
     ) -> Result<(), Failure> {
         let import_options = self.import_options(options)?;
+        self.check_copies(options)?;
         if let Some(bytes) = options.measure {
             return self.check_room(options, &import_options, bytes, conversation);
         }
@@ -86,8 +89,10 @@ impl Service {
         if !options.only_hash {
             self.commit_added(&added, options, &log, &speaker)?;
         }
+        let wants = !options.only_hash && !options.no_pin;
+        let mut copies = AddedCopies::of(self, options)?;
         for added in added {
-            if !options.only_hash && !options.no_pin {
+            if wants {
                 // Without a node, the note for the next one is synced with the pin. A node is told
                 // after it: what is not pinned is not announced for long.
                 let alone = self.joining.node().is_none();
@@ -98,9 +103,11 @@ impl Service {
                 if !alone {
                     self.offer(added.cid)?;
                 }
+                copies.want(&added)?;
             }
             speaker.item(Item::Added(answer(added, log.bytes_read())))?;
         }
+        copies.end(&speaker)?;
         log.tell_skipped(&speaker)
     }
 

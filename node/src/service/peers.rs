@@ -122,7 +122,7 @@ impl Service {
     }
 }
 
-fn no_node() -> Failure {
+pub(super) fn no_node() -> Failure {
     failure(FailureKind::Error, "no node runs on this repo").with_hint("start one with `store run`")
 }
 

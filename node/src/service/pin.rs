@@ -9,6 +9,7 @@ use store::dag::path::resolve;
 use store::dag::{BlockSource, Walk};
 use store::pin::{Expiry, Filter, Label, NameFilter, PinError, PinKind, Wanted, now};
 
+use super::replication::Wishes;
 use super::source::Source;
 use super::{Service, target};
 use crate::api::conversation::{Speaker, failure, watch};
@@ -113,11 +114,18 @@ impl Service {
         if cids.is_empty() {
             return self.pin_rm_matching(&filter, speaker);
         }
-        let mut not_pinned = Vec::new();
+        let (mut not_pinned, mut wishes) = (Vec::new(), Wishes::of(self));
         for cid in cids {
-            match self.repo.pins().unpin(cid)? {
-                Some(pin) => speaker.item(Item::Pin(pin.into()))?,
-                None => not_pinned.push(*cid),
+            let was_pinned = match self.repo.pins().unpin(cid)? {
+                Some(pin) => {
+                    speaker.item(Item::Pin(pin.into()))?;
+                    true
+                }
+                None => false,
+            };
+            // A wish may be all that there is: others have the copies.
+            if !wishes.withdraw_told(*cid, speaker)? && !was_pinned {
+                not_pinned.push(*cid);
             }
         }
         self.expect_pinned(&not_pinned)
@@ -128,16 +136,20 @@ impl Service {
             let message = "nothing is named: a CID, a name or a label";
             return Err(failure(FailureKind::Usage, message));
         }
-        let mut found = false;
+        let mut roots = Vec::new();
         let remove = || {
             self.repo.pins().unpin_matching(filter, &mut |pin| {
-                found = true;
+                roots.push(pin.root);
                 // They are gone, whether anybody is told or not.
                 speaker.item(Item::Pin(pin.into())).is_ok() && !speaker.is_gone()
             })
         };
         watch(speaker, || None, || (), remove)?;
-        if !found {
+        let mut wishes = Wishes::of(self);
+        for root in &roots {
+            wishes.withdraw_told(*root, speaker)?;
+        }
+        if roots.is_empty() {
             return Err(
                 failure(FailureKind::NotFound, "no pin is like that").with_hint(
                     "`store pin ls` shows what is pinned; here a name must be the whole name",

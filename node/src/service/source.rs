@@ -316,6 +316,7 @@ impl From<SessionProgress> for Progress {
             peers: progress.peers,
             rate: progress.rate,
             givers: givers.collect(),
+            copies: None,
             strip: progress.strip,
         }
     }

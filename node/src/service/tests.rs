@@ -1,3 +1,4 @@
+mod copies;
 mod network;
 mod pin;
 
@@ -13,8 +14,8 @@ use store::unixfs::{Name, Piece};
 use super::*;
 use crate::api::client::{Client, ClientError};
 use crate::api::message::{
-    AddOptions, Added, Cat, Content, Event, FailureKind, Item, Kind, Ls, Pin, PinFilter, PinMarks,
-    PinRequest, PinType, Shape, StatRequest, Step,
+    AddOptions, Added, Cat, Content, CopiesAsked, Event, FailureKind, Item, Kind, Ls, Pin,
+    PinFilter, PinMarks, PinRequest, PinType, Shape, StatRequest, Step,
 };
 use crate::node::{Host, Reached, reach};
 
@@ -52,6 +53,7 @@ fn options() -> AddOptions {
         no_copy: false,
         reflink: None,
         measure: None,
+        copies: CopiesAsked::default(),
         pin: PinMarks {
             name: Some("test".into()),
             ..PinMarks::default()

@@ -9,7 +9,7 @@ use store::unixfs::data::Metadata;
 use store::unixfs::origin::Identity;
 
 pub use self::shape::{Shape, ShapeError};
-use super::{Kind, PinMarks, text};
+use super::{CopiesAsked, Kind, PinMarks, text};
 
 /// How to add.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,6 +37,9 @@ pub struct AddOptions {
     pub measure: Option<u64>,
     /// What is said of the pins. Where nothing is said of their end, they are kept for good.
     pub pin: PinMarks,
+    /// Which copies on other members are wanted, and waited for.
+    #[serde(default)]
+    pub copies: CopiesAsked,
     /// Take what was added before and has not changed as it is, without reading it.
     pub cache: bool,
     /// Leave the bytes where they are: the leaves stay in the files. Only for raw leaves of files whose

@@ -5,7 +5,7 @@ use std::fmt::Display;
 use libp2p::PeerId;
 use serde::{Deserialize, Serialize};
 
-use super::text;
+use super::{CopiesMade, text};
 
 /// How far it is.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,6 +23,9 @@ pub struct Progress {
     /// Peers that gave something, who gave most first; at most 64.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub givers: Vec<Giver>,
+    /// How far copies on other members are that are waited for; bytes are those of copies then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub copies: Option<CopiesMade>,
     /// Per cent of each 64th of the content, in its order, that are here; empty where that is not
     /// known.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -55,6 +58,8 @@ pub enum Phase {
     Committing,
     /// What nothing keeps is looked for and removed.
     Collecting,
+    /// Copies are offered to others.
+    Copying,
 }
 
 impl Display for Phase {
@@ -65,6 +70,7 @@ impl Display for Phase {
             Self::WaitingForBlocks => "waiting for blocks",
             Self::Committing => "writing to disk",
             Self::Collecting => "removing what nothing keeps",
+            Self::Copying => "waiting for copies",
         })
     }
 }
