@@ -67,12 +67,12 @@ struct Segment {
 impl Replicator {
     /// Has copies of a content made that is whole here, and tells `watcher` how far that is.
     pub(super) fn place(&mut self, root: Cid, watcher: Option<watch::Sender<Placed>>) {
+        let copies = self.wanted(&root);
         let mut all = self.placings.all.iter_mut();
         if let Some(placing) = all.find(|placing| placing.root == root) {
-            if let Some(watcher) = watcher {
-                watcher.send_replace(placing.placed.clone());
-                placing.watchers.push(watcher);
-            }
+            placing.watchers.extend(watcher);
+            placing.begin_anew(copies);
+            self.place_next();
             return;
         }
         let mut placing = self.placing(root);
@@ -104,8 +104,7 @@ impl Replicator {
             })
         });
         let segments: Vec<Segment> = segments.collect();
-        let policy = self.policies.get(&root);
-        let copies = policy.map_or(1, |policy| self.roster.under(policy).target().max(1));
+        let copies = self.wanted(&root);
         let bytes: u64 = segments.iter().map(|it| it.bytes).sum();
         let placed = Placed {
             segments: segments.len(),
@@ -120,6 +119,12 @@ impl Replicator {
             placed,
             watchers: Vec::new(),
         }
+    }
+
+    /// Copies of each segment that are wanted, as far as there are members for them.
+    fn wanted(&self, root: &Cid) -> usize {
+        let policy = self.policies.get(root);
+        policy.map_or(1, |policy| self.roster.under(policy).target().max(1))
     }
 
     /// Begins with as many segments as may be under way.
@@ -298,6 +303,26 @@ impl Segment {
 }
 
 impl Placing {
+    /// Begins anew with the copies that are there or under way: what is wanted may have changed, and so may those
+    /// who could not take it.
+    fn begin_anew(&mut self, copies: usize) {
+        for segment in &mut self.segments {
+            segment.at_quorum = false;
+            segment.at_target = false;
+            segment.is_stuck = false;
+            segment.refused.clear();
+            segment.failed.clear();
+        }
+        self.queue = (0..self.segments.len()).collect();
+        self.later.clear();
+        let bytes: u64 = self.segments.iter().map(|it| it.bytes).sum();
+        self.placed = Placed {
+            segments: self.segments.len(),
+            bytes: (self.placed.bytes.0, bytes.saturating_mul(copies as u64)),
+            ..Placed::default()
+        };
+    }
+
     fn number_of(&self, id: &SegmentId) -> Option<usize> {
         // In order: they come from an ordered set.
         self.segments.binary_search_by_key(id, |it| it.id).ok()
