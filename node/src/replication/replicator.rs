@@ -47,7 +47,7 @@ use self::pulls::Pulls;
 use super::audit::{self, Auditor};
 use super::handle::{Command, Replication};
 use super::pins::Pins;
-use super::placement::{Member, Roster};
+use super::placement::{Candidate, Member, Roster};
 use super::planner::{self, Planner};
 use super::policy::Policy;
 use crate::exchange::Exchange;
@@ -94,6 +94,8 @@ pub(super) struct Replicator {
     /// What is wanted of the roots that the holdings are known by.
     policies: HashMap<Cid, Arc<Policy>>,
     roster: Arc<Roster>,
+    /// What it was made of: a roster of thousands is not made anew each second.
+    candidates: Vec<Candidate>,
     /// The members as they were at the last look.
     crew: Vec<members::Member>,
     is_blind: bool,
@@ -180,6 +182,7 @@ impl Replicator {
             holdings: Holdings::default(),
             policies: HashMap::new(),
             roster: Arc::new(Roster::new([])),
+            candidates: Vec::new(),
             crew: Vec::new(),
             is_blind: false,
             rate,
@@ -253,33 +256,40 @@ impl Replicator {
     fn look_at(&mut self, crew: Vec<members::Member>, sight: members::Sight) {
         let now = self.now();
         let auditor = &self.auditor;
-        let trusted = |member| auditor.takes(member, now);
-        let candidates = crew::candidates(&crew, &mut self.numbers, trusted);
-        let roster = Roster::new(candidates);
+        let trust = |member| (auditor.score(member, now), auditor.takes(member, now));
+        let candidates = crew::candidates(&crew, &mut self.numbers, trust);
         self.is_blind = sight.is_eclipsed();
         self.plan(planner::Event::Sight(crew::sight(sight)));
         if let Some(me) = crew.iter().find(|member| member.local) {
             self.plan(planner::Event::Full(crew::is_full(me)));
         }
         self.crew = crew;
-        let has_more = roster.is_more_than(&self.roster);
-        if has_more || self.roster.is_more_than(&roster) {
-            self.roster = Arc::new(roster);
-            let returned = Vec::new();
-            let roster = Arc::clone(&self.roster);
-            self.plan(planner::Event::Roster { roster, returned });
-            self.retry_placings();
+        if candidates != self.candidates {
+            self.candidates.clone_from(&candidates);
+            self.change_roster(Roster::new(candidates));
         }
         self.place_later();
-        if has_more {
-            self.ask_places();
-        }
         if !self.is_settled && now > self.context.scaled(SETTLE) {
             self.is_settled = true;
             self.release_unwanted();
         }
         self.mend_broken();
         self.tell_holdings(now);
+    }
+
+    fn change_roster(&mut self, roster: Roster) {
+        let has_more = roster.is_more_than(&self.roster);
+        if !has_more && !self.roster.is_more_than(&roster) {
+            return;
+        }
+        self.roster = Arc::new(roster);
+        let returned = Vec::new();
+        let roster = Arc::clone(&self.roster);
+        self.plan(planner::Event::Roster { roster, returned });
+        self.retry_placings();
+        if has_more {
+            self.ask_places();
+        }
     }
 
     fn tell_holdings(&mut self, now: Duration) {

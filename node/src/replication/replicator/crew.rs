@@ -13,11 +13,12 @@ const FREE: u64 = 15;
 /// must not be given up at once.
 const SCARCE: u64 = 10;
 
-/// The members that are here, and may have copies. `takes` says who is trusted with new ones.
+/// The members that are here, and may have copies. `trust` says how far each is trusted, from 1 towards 0, and
+/// whether with anything new.
 pub(super) fn candidates(
     members: &[Member],
     numbers: &mut Numbers,
-    mut takes: impl FnMut(placement::Member) -> bool,
+    mut trust: impl FnMut(placement::Member) -> (f64, bool),
 ) -> Vec<Candidate> {
     let mut candidates = Vec::with_capacity(members.len());
     for member in members {
@@ -29,19 +30,32 @@ pub(super) fn candidates(
         }
         let number = numbers.assign(record.id);
         let stays = record.state == MemberState::Up;
+        let (score, is_trusted) = trust(number);
         let tags = record.tags.iter();
         candidates.push(Candidate {
             member: number,
             peer,
-            weight: record.capacity.0.into(),
+            weight: weighed(record.capacity.0.into(), score),
             tags: tags
                 .map(|(key, value)| (key.into(), value.into()))
                 .collect(),
-            takes: stays && has_free(member, FREE) && takes(number),
+            takes: stays && has_free(member, FREE) && is_trusted,
             stays,
         });
     }
     candidates
+}
+
+/// A capacity in quarters of powers of two, of a member that is trusted so far: half the trust is half the
+/// capacity. In whole quarters, so that places seldom change while trust comes back.
+#[allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "it is between 0 and the capacity"
+)]
+fn weighed(capacity: u16, score: f64) -> u16 {
+    let lost = -4.0 * score.clamp(f64::MIN_POSITIVE, 1.0).log2();
+    capacity.saturating_sub(lost.min(f64::from(u16::MAX)) as u16)
 }
 
 /// Whether this member is so full that it keeps what it must and no more.
@@ -60,5 +74,20 @@ pub(super) const fn sight(sight: Sight) -> planner::Sight {
         usual: sight.usual,
         here: sight.in_sight,
         vanished: sight.vanished,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_is_trusted_by_half_counts_for_half_its_capacity() {
+        assert_eq!(weighed(160, 1.0), 160);
+        assert_eq!(weighed(160, 0.9), 160, "a late answer changes no places");
+        assert_eq!(weighed(160, 0.5), 156);
+        assert_eq!(weighed(160, 0.25), 152);
+        assert_eq!(weighed(160, 0.0), 0);
+        assert_eq!(weighed(3, 0.1), 0);
     }
 }
