@@ -1,4 +1,5 @@
 mod bench;
 mod copies;
 mod repair;
+mod scale;
 mod trim;
