@@ -198,7 +198,10 @@ impl Replicator {
 
     /// The disk fails: what is here stays and is served as far as it can be read, and nothing new is taken.
     pub(super) fn on_failed(&mut self, error: &StoreError) {
-        if !matches!(error, StoreError::Database { .. } | StoreError::Damaged { .. }) {
+        if !matches!(
+            error,
+            StoreError::Database { .. } | StoreError::Damaged { .. }
+        ) {
             tracing::warn!(%error, "a copy could not be taken, or looked at");
         } else if self.read_only.is_none() {
             tracing::error!(%error, "the repo failed: no copies are taken from now on");
