@@ -1,4 +1,4 @@
-//! `cargo run --example bench -- add|get|car|small|tree|gc|space|first|stdin|swarm|fan`, with `--mib N`, `--files F`, `--blocks N`,
+//! `cargo run --example bench -- add|get|car|small|tree|gc|space|first|stdin|swarm|fan|copies`, with `--mib N`, `--files F`, `--blocks N`,
 //! `--runs R`: whole commands, timed side by side with the limits of the machine, in one run. Machines are
 //! noisy: quote the ratios.
 
@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use sha2::{Digest, Sha256};
 
+mod copies;
 mod first;
 mod gc;
 mod many;
@@ -20,6 +21,7 @@ mod many;
 #[allow(unreachable_pub, clippy::unwrap_used, reason = "shared with the tests")]
 mod rounds;
 
+mod net;
 mod swarm;
 
 #[path = "../e2e/support.rs"]
@@ -427,12 +429,13 @@ fn main() {
             option("--mbit", 50),
             rounds_of("--downloaders", 8),
         ),
+        Some("copies") => copies::run(&args[1..]),
         _ => {
             let _ = writeln!(
                 std::io::stderr(),
                 "usage: bench add|get|car|small|tree|gc|space|first|stdin|swarm|fan [--mib N] [--runs R] [--files F] \
                  [--blocks N] [--cids N]\n       bench swarm [--rates 100,100,…] [--halves] [--fault kill|stall|slow|return --at S]\n       \
-                 bench fan [--mbit N] [--downloaders N]"
+                 bench fan [--mbit N] [--downloaders N]\n       bench copies histories|quorum|large|sight [--seed N] …"
             );
             std::process::exit(2);
         }

@@ -2,14 +2,12 @@
 //! `bench fan`. Needs root, `ip` and `tc`; touches no interface of the machine itself.
 
 use std::path::PathBuf;
-use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::support::{
-    Node, Place, command, eventually, finish, leaves, output, program, same, signal,
-};
+use super::net::Net;
+use super::support::{Node, Place, eventually, finish, leaves, output, same, signal};
 use super::{MIB, settle};
 use rustix::process::Signal;
 
@@ -47,151 +45,6 @@ pub(super) struct Plan {
     pub(super) halves: bool,
     /// After so many seconds.
     pub(super) fault: Option<(Fault, u64)>,
-}
-
-/// Namespaces: number 0 is the downloader's, the others have a limited uplink. Gone when dropped.
-struct Net {
-    name: String,
-    count: usize,
-}
-
-impl Net {
-    fn new(rates: &[Option<u64>]) -> Self {
-        let name = format!("st{}", std::process::id() % 100_000);
-        let net = Self {
-            name,
-            count: rates.len(),
-        };
-        let router = net.router();
-        run(&["ip", "netns", "add", &router]);
-        run(&[
-            "ip",
-            "netns",
-            "exec",
-            &router,
-            "sysctl",
-            "-qw",
-            "net.ipv4.ip_forward=1",
-        ]);
-        for (i, rate) in rates.iter().enumerate() {
-            let (ns, far) = (net.ns(i), format!("v{i}"));
-            run(&["ip", "netns", "add", &ns]);
-            run(&[
-                "ip", "link", "add", "e0", "netns", &ns, "type", "veth", "peer", "name", &far,
-                "netns", &router,
-            ]);
-            let (near_address, far_address) =
-                (format!("{}/24", address(i)), format!("10.88.{i}.1/24"));
-            run(&[
-                "ip",
-                "-n",
-                &router,
-                "addr",
-                "add",
-                &far_address,
-                "dev",
-                &far,
-            ]);
-            run(&["ip", "-n", &router, "link", "set", &far, "up"]);
-            run(&["ip", "-n", &ns, "addr", "add", &near_address, "dev", "e0"]);
-            run(&["ip", "-n", &ns, "link", "set", "e0", "up"]);
-            run(&["ip", "-n", &ns, "link", "set", "lo", "up"]);
-            run(&[
-                "ip",
-                "-n",
-                &ns,
-                "route",
-                "add",
-                "default",
-                "via",
-                &format!("10.88.{i}.1"),
-            ]);
-            if let Some(rate) = rate {
-                net.limit("add", i, *rate);
-            }
-        }
-        net
-    }
-
-    fn limit(&self, verb: &str, i: usize, mbit: u64) {
-        let rate = format!("{mbit}mbit");
-        let ns = self.ns(i);
-        let tc = [
-            "ip", "netns", "exec", &ns, "tc", "qdisc", verb, "dev", "e0", "root", "tbf",
-        ];
-        run(&[
-            &tc[..],
-            &["rate", &rate, "burst", "256kb", "latency", "50ms"],
-        ]
-        .concat());
-    }
-
-    fn router(&self) -> String {
-        format!("{}r", self.name)
-    }
-
-    fn ns(&self, i: usize) -> String {
-        format!("{}n{i}", self.name)
-    }
-
-    /// A command of ours on `repo`, in namespace `i`.
-    fn store(&self, place: &Place, i: usize, repo: &str) -> Command {
-        let mut command = command("ip", &place.path(repo));
-        command.args(["netns", "exec", &self.ns(i)]).arg(program());
-        command
-    }
-
-    fn node(&self, place: &Place, i: usize, repo: &str, bootstrap: &[String]) -> Node {
-        let mut command = self.store(place, i, repo);
-        command.args(["run", "--no-mdns", "--listen"]);
-        command.arg(format!("/ip4/{}/tcp/4001", address(i)));
-        command.env("STORE_METRICS_ADDRESS", "127.0.0.1:9090");
-        for peer in bootstrap {
-            command.args(["--bootstrap", peer]);
-        }
-        Node::start(command)
-    }
-
-    /// Bytes that have come to the downloader's interface.
-    fn received(&self, i: usize) -> u64 {
-        let ns = self.ns(i);
-        let file = "/sys/class/net/e0/statistics/rx_bytes";
-        let text = run(&["ip", "netns", "exec", &ns, "cat", file]);
-        text.trim().parse().expect("a number")
-    }
-
-    /// Bytes of blocks that peers sent to the node in namespace `i`, as it counts them itself.
-    fn blocks_received(&self, i: usize) -> u64 {
-        let ns = self.ns(i);
-        let ask = "exec 3<>/dev/tcp/127.0.0.1/9090; \
-                   printf 'GET /metrics HTTP/1.0\\r\\n\\r\\n' >&3; cat <&3";
-        let text = run(&["ip", "netns", "exec", &ns, "bash", "-c", ask]);
-        let mut lines = text.lines();
-        let line = lines.find(|l| l.starts_with("store_exchange_bytes_total{direction=\"in\"}"));
-        line.and_then(|line| line.split_whitespace().last()?.parse().ok())
-            .unwrap_or(0)
-    }
-}
-
-impl Drop for Net {
-    fn drop(&mut self) {
-        for i in 0..self.count {
-            let _ = Command::new("ip")
-                .args(["netns", "del", &self.ns(i)])
-                .status();
-        }
-        let _ = Command::new("ip")
-            .args(["netns", "del", &self.router()])
-            .status();
-    }
-}
-
-fn address(i: usize) -> String {
-    format!("10.88.{i}.2")
-}
-
-fn run(args: &[&str]) -> String {
-    output(Command::new(args[0]).args(&args[1..]))
 }
 
 /// One downloader, several providers.

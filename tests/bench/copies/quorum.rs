@@ -1,0 +1,119 @@
+//! `bench copies quorum`: what waiting for a quorum costs, and what is said where a member is killed
+//! meanwhile.
+
+use std::path::PathBuf;
+use std::thread;
+use std::time::Duration;
+
+use super::super::support::{finish, output};
+use super::super::{MIB, settle, timed};
+use super::{Plan, Swarm, Words};
+
+pub(super) fn run(words: &Words<'_>) -> bool {
+    let mib = words.mib(1024);
+    let mut ratios = Vec::new();
+    let mut usual = Duration::ZERO;
+    for round in 0..words.number("--runs", 3) {
+        let (ratio, waited) = race(mib, round);
+        ratios.push(ratio);
+        usual = waited;
+    }
+    ratios.sort_by(f64::total_cmp);
+    println!(
+        "add --wait quorum / (plain add + one copy): {:.2} (at most 2)   runs {ratios:.2?}",
+        ratios[ratios.len() / 2]
+    );
+    // Who adds, the other two, and at several moments.
+    let mut is_well = true;
+    for victim in 0..3 {
+        for part in [1, 3] {
+            is_well &= killed(mib, victim, usual * part / 4);
+        }
+    }
+    is_well
+}
+
+fn swarm(mib: u64) -> Swarm {
+    Swarm::new(Plan {
+        members: 3,
+        zones: 1,
+        scale: 1,
+        quota: mib * MIB * 8,
+        is_apart: false,
+    })
+}
+
+fn file(swarm: &Swarm, name: &str, seed: u64, mib: u64) -> PathBuf {
+    let file = swarm.place.file(name, seed, mib * MIB);
+    settle();
+    file
+}
+
+fn race(mib: u64, round: u64) -> (f64, Duration) {
+    let swarm = swarm(mib);
+    let first = file(&swarm, "first", 2 * round, mib);
+    let mut cid = String::new();
+    let plain = timed(|| {
+        let mut add = swarm.store(0);
+        cid = output(add.args(["add", "--quiet", "--replicas", "0"]).arg(&first));
+    });
+    std::fs::remove_file(first).expect("it was just made");
+    settle();
+    let copy = timed(|| output(swarm.store(1).args(["pin", "add", &cid])));
+    let second = file(&swarm, "second", 2 * round + 1, mib);
+    let quorum = timed(|| {
+        let mut add = swarm.store(0);
+        add.args(["add", "--quiet", "--replicas", "3", "--wait", "quorum"]);
+        output(add.arg(&second))
+    });
+    let ratio = quorum.as_secs_f64() / (plain + copy).as_secs_f64();
+    println!(
+        "{mib} MiB: plain add {:.2} s, one copy {:.2} s, add --wait quorum {:.2} s: {ratio:.2}",
+        plain.as_secs_f64(),
+        copy.as_secs_f64(),
+        quorum.as_secs_f64()
+    );
+    (ratio, quorum)
+}
+
+/// Kills a member while 0 adds, and looks whether what is said then is true.
+fn killed(mib: u64, victim: usize, after: Duration) -> bool {
+    let swarm = swarm(mib);
+    let file = file(&swarm, "file", 99 + victim as u64, mib);
+    let finished = thread::scope(|scope| {
+        let add = scope.spawn(|| {
+            let mut add = swarm.store(0);
+            add.args(["add", "--quiet", "--replicas", "3", "--wait", "quorum"]);
+            finish(add.args(["--wait-timeout", "60s"]).arg(&file))
+        });
+        thread::sleep(after);
+        swarm.kill(&[victim]);
+        add.join().expect("a command ends")
+    });
+    let cid = String::from_utf8_lossy(&finished.stdout).trim().to_owned();
+    let code = finished.code();
+    let said = finished.stderr.lines().last().unwrap_or_default();
+    // Whoever is left and has the whole.
+    let has_it = |i: &usize| {
+        if *i == victim || cid.is_empty() {
+            return false;
+        }
+        let (told, _) = swarm.json(*i, &["status", &cid, "--local"]);
+        told.first().is_some_and(|it| it["whole"] == true)
+    };
+    let whole = (0..3).filter(has_it).count();
+    let is_true = match code {
+        // A quorum is two, and one of them may be the one that was killed.
+        0 => whole >= 1,
+        6 => !cid.is_empty(),
+        _ => victim == 0,
+    };
+    let verdict = if is_true { "true" } else { "NOT TRUE" };
+    println!(
+        "member {victim} killed after {:.2} s: exit code {code} after {:.2} s, {whole} of the others have the \
+         whole: {verdict}; {said}",
+        after.as_secs_f64(),
+        finished.elapsed.as_secs_f64()
+    );
+    is_true
+}
