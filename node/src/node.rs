@@ -7,6 +7,7 @@ mod joined;
 mod joining;
 mod offer;
 mod ports;
+mod room;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -21,7 +22,7 @@ use tokio::runtime::{Builder, Runtime};
 pub use self::host::{Host, ReachError, Reached, reach, repo_options};
 pub use self::joined::Joined;
 pub(crate) use self::joining::Joining;
-pub(crate) use self::offer::space;
+pub(crate) use self::room::Room;
 use crate::announced;
 use crate::identity::IdentityError;
 use crate::metrics::http;

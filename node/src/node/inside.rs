@@ -12,7 +12,7 @@ use store::wire::replica::ReplicaResponse;
 use store_config::{ByteSize, Config};
 use tokio::sync::mpsc;
 
-use super::{NodeError, offer};
+use super::{NodeError, Room, offer};
 use crate::announced;
 use crate::blocking::blocking;
 use crate::exchange::bandwidth::{Bandwidth, local_minute};
@@ -103,6 +103,7 @@ impl Inside {
         } else {
             let pins = open_pins(repo, &swarm, admission, &network).await?;
             kept = Some(Arc::clone(&pins));
+            let room = Arc::new(Room::default());
             let rate = config.replication.rate.bytes_per_second();
             replication = Some(replicator::start(replicator::Parts {
                 network: network.clone(),
@@ -114,12 +115,13 @@ impl Inside {
                 is_private: private,
                 time_scale: config.replication.time_scale.get(),
                 rate: rate.unwrap_or(u64::MAX),
+                room: Arc::clone(&room),
                 arrivals: replica,
             }));
             let lifetime = config.exchange.announce_cached.get();
             let watch = announced::watch(network.clone(), Arc::downgrade(repo), lifetime);
             tokio::spawn(watch);
-            let offer = offer::tell(network.clone(), Arc::downgrade(repo));
+            let offer = offer::tell(network.clone(), Arc::downgrade(repo), room);
             tokio::spawn(offer);
         }
         Ok(Self {

@@ -1,7 +1,7 @@
 //! What this node offers the swarm: the space that it has, and how busy it is. Looked at now and then, and told
 //! by its member record.
 
-use std::sync::Weak;
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use store::repo::Repo;
@@ -9,12 +9,13 @@ use store::repo::Repo;
 use crate::members::Offer;
 use crate::metrics::OUT;
 use crate::network::Network;
+use crate::node::room::Room;
 
 /// Between two looks: records tell of it in steps, and seldom.
 const PAUSE: Duration = Duration::from_secs(15);
 
 /// Tells it until the swarm ends.
-pub(super) async fn tell(network: Network, repo: Weak<Repo>) {
+pub(super) async fn tell(network: Network, repo: Weak<Repo>, room: Arc<Room>) {
     let bytes = || {
         network
             .metrics()
@@ -29,7 +30,9 @@ pub(super) async fn tell(network: Network, repo: Weak<Repo>) {
             return;
         };
         // On a thread that may block: it asks the database and the file system.
-        let space = tokio::task::spawn_blocking(move || space(&repo)).await;
+        let room = Arc::clone(&room);
+        let look = move || room.count(&repo).and_then(|()| room.look(&repo));
+        let space = tokio::task::spawn_blocking(look).await;
         let now = (Instant::now(), bytes());
         let (time, served) = (now.0 - last.0, now.1.saturating_sub(last.1));
         last = now;
@@ -55,16 +58,4 @@ pub(super) async fn tell(network: Network, repo: Weak<Repo>) {
             () = tokio::time::sleep(PAUSE) => {}
         }
     }
-}
-
-/// Bytes that this node can hold, and those that may still be placed on it: within its quota, or else what
-/// the disk has.
-pub(crate) fn space(repo: &Repo) -> Result<(u64, u64), Box<dyn std::error::Error + Send + Sync>> {
-    let disk = rustix::fs::statvfs(repo.path())?;
-    let available = disk.f_bavail.saturating_mul(disk.f_frsize);
-    let Some(quota) = repo.blocks().quota() else {
-        return Ok((disk.f_blocks.saturating_mul(disk.f_frsize), available));
-    };
-    let stored = repo.collector().space()?.live;
-    Ok((quota, quota.saturating_sub(stored).min(available)))
 }

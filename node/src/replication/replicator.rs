@@ -53,6 +53,7 @@ use super::policy::Policy;
 use crate::exchange::Exchange;
 use crate::members::{self, member_of};
 use crate::network::{Network, ReplicaInbound, ReplyChannel};
+use crate::node::Room;
 
 /// Between two looks at who is here.
 const LOOK: Duration = Duration::from_secs(1);
@@ -78,6 +79,8 @@ pub(crate) struct Parts {
     pub(crate) time_scale: f64,
     /// Bytes a second that repairs offer.
     pub(crate) rate: u64,
+    /// What may be placed here.
+    pub(crate) room: Arc<Room>,
     /// What other members ask.
     pub(crate) arrivals: mpsc::Receiver<ReplicaInbound>,
 }
@@ -146,6 +149,7 @@ impl Replicator {
             is_private,
             time_scale,
             rate,
+            room,
             arrivals,
         } = parts;
         let id = member_of(&network.peer_id())?;
@@ -167,6 +171,7 @@ impl Replicator {
             swarm,
             is_private,
             time_scale,
+            room,
             awaited: Awaited::default(),
         };
         let replicator = Self {

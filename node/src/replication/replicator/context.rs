@@ -13,6 +13,7 @@ use tokio::sync::oneshot;
 
 use crate::exchange::Exchange;
 use crate::network::Network;
+use crate::node::Room;
 use crate::replication::pins::Pins;
 
 /// What the tasks share.
@@ -30,6 +31,7 @@ pub(super) struct Context {
     pub(super) is_private: bool,
     /// By what all waits are divided.
     pub(super) time_scale: f64,
+    pub(super) room: Arc<Room>,
     pub(super) awaited: Awaited,
 }
 

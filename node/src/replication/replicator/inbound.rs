@@ -15,7 +15,6 @@ use super::context::Context;
 use super::notes::{Note, Verdict, Weighed};
 use crate::members::{member_of, peer_of};
 use crate::network::{ReplicaInbound, ReplyChannel};
-use crate::node::space;
 use crate::owners::Owners;
 use crate::reconcile;
 use crate::replication::placement::Member;
@@ -310,7 +309,7 @@ fn weigh(
             return refuse(changed);
         }
     }
-    let (capacity, free) = space(&repo)?;
+    let (capacity, free) = context.room.look(&repo)?;
     let needed = offer.bytes.saturating_add(promised);
     let verdict = if free.saturating_sub(needed) < capacity / 100 * FREE {
         Verdict::NoRoom

@@ -151,6 +151,7 @@ impl Swarm {
             is_private: self.key.is_some(),
             time_scale: self.scale,
             rate: 1 << 30,
+            room: Arc::default(),
             arrivals: replica,
         });
         Member {

@@ -8,7 +8,7 @@ use store_config::Replicas;
 use crate::api::conversation::{Speaker, failure};
 use crate::api::message::{Ailment, Failure, FailureKind, Item};
 use crate::members::{Health, Member, Sight};
-use crate::node::space;
+use crate::node::Room;
 use crate::replication::planner::Level;
 use crate::replication::report::Summary;
 use crate::service::Service;
@@ -73,8 +73,13 @@ impl Service {
             Replicas::Copies { target, .. } => target.into(),
             Replicas::None | Replicas::Everywhere => 0,
         };
+        // A node has told it to the others, and knows what of it is only cache.
+        let mut members = node.iter().flat_map(|(_, _, members)| members);
+        let me = members.find(|member| member.local && member.record.capacity.0 > 0);
+        let told = me.map(|me| (me.record.capacity.bytes(), me.record.free.bytes()));
+        let space = told.or_else(|| Room::default().look(&self.repo).ok());
         Ok(Facts {
-            space: space(&self.repo).ok(),
+            space,
             scrub: ScrubState::of(self.repo.blocks())?.found,
             now: store::pin::now(),
             private: self.swarm_key()?.is_some(),
