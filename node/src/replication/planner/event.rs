@@ -255,6 +255,8 @@ pub struct Settings {
     /// Surplus copies stay so long, and no shorter than twice `grant`: who begins anew has forgotten what it
     /// promised, and must not act before that is over.
     pub surplus: Duration,
+    /// Whose turn it is not yet waits so much longer for each before it: their copies may be pinned.
+    pub turn: Duration,
     /// A granted trim may be done so long; who granted it keeps its own for twice as long.
     pub grant: Duration,
     /// Bytes a second that are offered at most.
@@ -278,6 +280,7 @@ impl Default for Settings {
             backoff: minutes(1),
             backoff_max: minutes(64),
             surplus: minutes(30),
+            turn: minutes(10),
             grant: minutes(5),
             rate: 32 << 20,
             at_once: 4,
@@ -301,6 +304,7 @@ impl Settings {
             &mut self.backoff,
             &mut self.backoff_max,
             &mut self.surplus,
+            &mut self.turn,
             &mut self.grant,
         ] {
             divide(wait);

@@ -9,14 +9,17 @@ use super::event::Level;
 use super::ledger::Entry;
 use super::{Member, Planner};
 
+/// Copies above the most that are wanted go one by one; so many members stand ready behind the one whose turn it is.
+const IN_TURN: usize = 3;
+
 /// How it is with a segment.
 pub(super) struct State {
     /// What is to be done.
     pub(super) level: Option<Level>,
     /// Ours among the holders, 0 for the first.
     pub(super) rank: usize,
-    /// Ours is the one too many.
-    pub(super) is_surplus: bool,
+    /// There are too many, and ours may go: how many others should go before it.
+    pub(super) surplus: Option<usize>,
     /// Copies wanted.
     pub(super) target: usize,
     /// A holder is on its way out, and its copy is needed.
@@ -36,7 +39,7 @@ impl Planner {
         State {
             level: level(entry, &counted, &belongs, &field),
             rank: ranked.iter().position(|it| *it == self.me).unwrap_or(0),
-            is_surplus: self.is_surplus(entry, &counted, &belongs, target),
+            surplus: self.surplus(entry, &counted, &belongs, target),
             target,
             leaves: counted.len() < target && ranked.iter().any(|it| !self.stays(*it)),
         }
@@ -72,34 +75,37 @@ impl Planner {
         candidate.is_none_or(|it| it.stays)
     }
 
-    /// Whether our copy is the one to go, if one must: those that belong here stay longest, then those that may
-    /// be here, and then those with the best lots.
-    fn is_surplus(
+    /// How many copies should go before ours, if any must: those that belong where they are stay longest, then those
+    /// that may be there, and then those with the best lots. Who should go first may be pinned, which nobody else
+    /// knows: then it is the next one's turn.
+    fn surplus(
         &self,
         entry: &Entry,
         counted: &[Member],
         belongs: &[Member],
         target: usize,
-    ) -> bool {
+    ) -> Option<usize> {
         // It goes with us; or it is our owner's.
         if !self.stays(self.me) || entry.is_pinned {
-            return false;
+            return None;
         }
         if !counted.contains(&self.me) {
             // There is one on our host already.
-            return counted.len() >= target;
+            return (counted.len() >= target).then_some(0);
         }
         let may = |member: &Member| {
             let candidate = self.roster.candidate(*member);
             candidate.is_none_or(|it| entry.policy.allows(&it.tags))
         };
         let merit = |it: &Member| (!belongs.contains(it), !may(it));
-        // Of equals the last in rank goes.
-        let last = counted.iter().max_by_key(|it| merit(it));
+        // Of equals the last in rank goes first.
+        let mut order: Vec<Member> = counted.to_vec();
+        order.sort_by_key(merit);
+        let before = order.iter().rev().position(|it| *it == self.me);
         let max = usize::from(entry.policy.copies.max).max(target);
         let keeps_less = self.full || !may(&self.me);
         let enough = if keeps_less { target } else { max };
-        counted.len() > enough && last == Some(&self.me)
+        before.filter(|before| counted.len() > enough && *before <= IN_TURN)
     }
 
     pub(super) fn host(&self, member: Member) -> Host {

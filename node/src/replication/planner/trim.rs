@@ -24,7 +24,9 @@ impl Planner {
     ) -> Option<Time> {
         let is_blind = self.brakes.is_blind();
         let grant = self.settings.grant;
-        let stays = self.settings.surplus.max(grant * 2);
+        let before = u32::try_from(state.surplus.unwrap_or(0)).unwrap_or(u32::MAX);
+        let turn = self.settings.turn.saturating_mul(before);
+        let stays = self.settings.surplus.max(grant * 2).saturating_add(turn);
         let jitter = self.settings.jitter.mul_f64(self.rng.random());
         let ask = self.rng.random();
         let entry = self.ledger.get_mut(segment)?;
@@ -34,7 +36,7 @@ impl Planner {
             }
             entry.trim = Trim::Kept;
         }
-        if !state.is_surplus || is_blind {
+        if state.surplus.is_none() || is_blind {
             entry.trim = Trim::Kept;
             return None;
         }
@@ -123,7 +125,8 @@ impl Planner {
         }
         let count = granted.len() + 1;
         let state = self.state(segment, entry);
-        let may = state.is_surplus && count >= state.target.max(1) && !self.brakes.is_blind();
+        let may =
+            state.surplus.is_some() && count >= state.target.max(1) && !self.brakes.is_blind();
         if may {
             self.give_up(segment, Action::Trim { segment: *segment });
         } else if let Some(entry) = self.ledger.get_mut(segment)

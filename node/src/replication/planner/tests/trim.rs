@@ -222,6 +222,28 @@ fn what_nobody_wants_goes_once_promises_are_over() {
 }
 
 #[test]
+fn where_the_first_to_go_stays_it_is_the_next_ones_turn() {
+    // Six copies, of five at most, and ours is the last but one. The last may be pinned, which nobody tells.
+    let mut bench = Bench::new(6);
+    let number = bench.ours(4);
+    let mut others = bench.order(number);
+    others.retain(|it| *it != 0);
+    bench.have(number, Policy::default(), &others);
+    bench.pass(minutes(39));
+    assert_eq!(asked(&mut bench), None);
+    bench.pass(minutes(3));
+    let (ask, of) = asked(&mut bench).unwrap();
+    assert_eq!(of.len(), 5);
+    // It is another's turn by now, who gave up its own.
+    bench.tell(Event::HoldsNot {
+        segment: segment(number),
+        member: Member(others[4]),
+    });
+    keeps(&mut bench, number, &others[..3], ask);
+    assert!(!is_trimmed(&bench));
+}
+
+#[test]
 fn a_full_member_keeps_no_more_than_it_must() {
     let mut bench = Bench::new(6);
     let number = bench.ours(3);
