@@ -105,7 +105,12 @@ impl Planner {
         let max = usize::from(entry.policy.copies.max).max(target);
         let keeps_less = self.full || !may(&self.me);
         let enough = if keeps_less { target } else { max };
-        before.filter(|before| counted.len() > enough && *before <= IN_TURN)
+        // What is where it belongs would be made again: it goes only in its own turn.
+        let goes = |before: &usize| match *before {
+            0 => true,
+            before => before <= IN_TURN && merit(&self.me) != (false, false),
+        };
+        before.filter(|before| counted.len() > enough && goes(before))
     }
 
     pub(super) fn host(&self, member: Member) -> Host {
