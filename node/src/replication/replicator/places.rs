@@ -181,9 +181,13 @@ impl Replicator {
         is_asked
     }
 
-    /// Copies that are missing, with those under way taken for made.
+    /// Copies that are missing, with those under way taken for made: first those of the quorum, for which somebody
+    /// may wait, and then the rest.
     fn missing(&self, segment: &Segment, policy: &Policy) -> usize {
-        let target = self.roster.under(policy).target();
+        let target = match self.roster.under(policy).target() {
+            target if policy.everywhere || segment.at_quorum => target,
+            target => target.min(policy.copies.quorum().into()),
+        };
         let others = segment.done.iter().chain(&segment.asked).copied();
         let hosts = others.chain([self.me]).map(|it| self.roster.host(it));
         let count = if policy.everywhere {
@@ -256,8 +260,11 @@ impl Replicator {
             if let Some(policy) = self.policies.get(&placing.root).cloned() {
                 placing.count(number, self.copies(number, placing), &policy);
             }
-            if !placing.segments[number].at_target {
-                placing.queue.push_front(number);
+            match &placing.segments[number] {
+                segment if segment.at_target => {}
+                // The others come to their quorum first.
+                segment if segment.at_quorum => placing.queue.push_back(number),
+                _ => placing.queue.push_front(number),
             }
         }
         self.placings.all = all;
