@@ -59,6 +59,20 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// With what counts as lately, and as usual, divided by `scale` as the waits of replication are, which go by
+    /// it. What networks take is not: probes and suspicions stay as they are.
+    #[must_use]
+    pub(crate) fn remembering(mut self, scale: f64) -> Self {
+        let scale = if scale.is_finite() {
+            scale.max(1.0)
+        } else {
+            1.0
+        };
+        self.lately = self.lately.div_f64(scale);
+        self.usual = self.usual.div_f64(scale);
+        self
+    }
+
     /// With every wait divided by `scale`, for tests: 1 otherwise. Not below a hundredth, nor above a
     /// thousand.
     #[must_use]

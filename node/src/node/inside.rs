@@ -19,7 +19,7 @@ use crate::exchange::bandwidth::{Bandwidth, local_minute};
 use crate::exchange::reputation::Reputation;
 use crate::exchange::{Exchange, ExchangeConfig, Serving};
 use crate::identity;
-use crate::members::member_of;
+use crate::members::{self, member_of};
 use crate::metrics::Metrics;
 use crate::network::{
     Arrivals, Network, NetworkConfig, NetworkError, ReplicaInbound, Role, inlets,
@@ -81,6 +81,7 @@ impl Inside {
             max_connections: config.network.max_connections.get(),
             tags: config.members.tags.0.clone(),
             metrics: metrics.clone(),
+            members: members::Settings::default().remembering(config.replication.time_scale.get()),
             ..NetworkConfig::default()
         };
         let swarm = match &network.swarm_key {
