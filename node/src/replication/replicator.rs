@@ -291,9 +291,20 @@ impl Replicator {
         let returned = Vec::new();
         let roster = Arc::clone(&self.roster);
         self.plan(planner::Event::Roster { roster, returned });
+        self.fail_offers_to_the_gone();
         self.retry_placings();
         if has_more {
             self.ask_places();
+        }
+    }
+
+    /// Who is gone says nothing more: whoever waits for its word is told now, and asks another.
+    fn fail_offers_to_the_gone(&self) {
+        let gone = self.offers.iter().filter(|(_, to)| !self.roster.has(*to));
+        for (segment, to) in gone {
+            if let Some(id) = self.numbers.id(*to) {
+                self.context.awaited.settle(*segment, id, false);
+            }
         }
     }
 
