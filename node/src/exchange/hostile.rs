@@ -11,7 +11,7 @@ use futures::{AsyncReadExt, AsyncWriteExt};
 use libp2p::{PeerId, Stream};
 use store::wire::{Ask, Extent, Request, Urgency};
 
-use super::whole::{Node, add, bare, get, node};
+use super::whole::{Node, add, bare, get, node, node_at};
 use super::*;
 use crate::transport::TransportKind;
 
@@ -203,8 +203,9 @@ async fn honest(
     root: Cid,
     size: u64,
     (transport, listen): (TransportKind, &str),
+    link: Bandwidth,
 ) -> std::time::Duration {
-    let b = node(transport, listen).await;
+    let b = node_at(transport, listen, link).await;
     let began = Instant::now();
     let (_, bytes) = get(&b, root, a.network.addresses().await).await;
     assert_eq!(bytes, size);
@@ -225,7 +226,7 @@ async fn the_honest_are_served_whatever_others_do() {
             root,
         };
         let attacking = tokio::spawn(attack(kind, place.0, place.1, target));
-        honest(&a, root, size, place).await;
+        honest(&a, root, size, place, Bandwidth::default()).await;
         assert!(!attacking.is_finished(), "it goes on all the while");
         attacking.abort();
         assert!(a.network.is_running());
@@ -253,14 +254,24 @@ async fn attacker() {
     attack(*kind, LOOPBACK.0, LOOPBACK.1, target).await;
 }
 
-/// How long an honest peer takes for `size` bytes beside an attacker in a process of its own, which has
-/// the processors only where nobody else wants them, or as much of them as it can get.
-async fn beside(attack: Option<&str>, size: u64, gives_way: bool) -> std::time::Duration {
+/// A measurement beside an attacker in a process of its own.
+#[derive(Clone, Copy)]
+struct Beside {
+    /// What the honest peer fetches, in bytes.
+    size: u64,
+    /// Bytes a second of the honest peer's link; without any, what the processors allow.
+    link: Option<u64>,
+    /// The attacker has the processors only where nobody else wants them, or as much of them as it can get.
+    gives_way: bool,
+}
+
+/// How long an honest peer takes.
+async fn beside(attack: Option<&str>, how: Beside) -> std::time::Duration {
     let a = node(LOOPBACK.0, LOOPBACK.1).await;
-    let root = add(&a, size);
+    let root = add(&a, how.size);
     let address = a.network.addresses().await.remove(0);
     let attacking = attack.map(|name| {
-        let nice = if gives_way { "19" } else { "0" };
+        let nice = if how.gives_way { "19" } else { "0" };
         let mut command = std::process::Command::new("nice");
         command
             .args(["-n", nice])
@@ -277,7 +288,12 @@ async fn beside(attack: Option<&str>, size: u64, gives_way: bool) -> std::time::
             tokio::task::yield_now().await;
         }
     }
-    let took = honest(&a, root, size, LOOPBACK).await;
+    let config = store_config::Exchange {
+        download_limit: store_config::RateLimit(how.link.map(store_config::ByteSize)),
+        ..store_config::Exchange::default()
+    };
+    let link = Bandwidth::new(&config, || 0);
+    let took = honest(&a, root, how.size, LOOPBACK, link).await;
     if let Some(mut attacking) = attacking {
         assert!(attacking.try_wait().unwrap().is_none(), "it goes on");
         attacking.kill().unwrap();
@@ -292,24 +308,38 @@ async fn beside(attack: Option<&str>, size: u64, gives_way: bool) -> std::time::
 #[ignore = "a measurement"]
 async fn rates_while_attacked() {
     const ROUNDS: usize = 3;
-    let size = 256 << 20;
-    let median = |mut times: Vec<std::time::Duration>| {
-        times.sort();
-        times[times.len() / 2]
+    let unbound = Beside {
+        size: 256 << 20,
+        link: None,
+        gives_way: true,
     };
+    let taking = Beside {
+        gives_way: false,
+        ..unbound
+    };
+    // A gigabit, as an application sees it.
+    let gigabit = Beside {
+        link: Some(112 << 20),
+        ..taking
+    };
+    println!(
+        "of the rate alone: attacker gives way, takes processors too, the same with a gigabit"
+    );
     for (name, _) in ATTACKS {
-        let (mut alone, mut yielding, mut taking) = (Vec::new(), Vec::new(), Vec::new());
-        for _ in 0..ROUNDS {
-            alone.push(beside(None, size, true).await);
-            yielding.push(beside(Some(name), size, true).await);
-            taking.push(beside(Some(name), size, false).await);
+        let mut shares = Vec::new();
+        for how in [unbound, taking, gigabit] {
+            let mut rounds = Vec::new();
+            for _ in 0..ROUNDS {
+                let alone = beside(None, how).await;
+                let attacked = beside(Some(name), how).await;
+                rounds.push(alone.as_secs_f64() / attacked.as_secs_f64());
+            }
+            rounds.sort_by(f64::total_cmp);
+            shares.push(rounds[ROUNDS / 2]);
         }
-        let [alone, yielding, taking] =
-            [alone, yielding, taking].map(|times| median(times).as_secs_f64());
-        println!(
-            "{name:<10} {:.2} of the rate alone; {:.2} where its own work takes processors too",
-            alone / yielding,
-            alone / taking
-        );
+        let [gives_way, takes, gigabit] = shares[..] else {
+            unreachable!("three measurements")
+        };
+        println!("{name:<10} {gives_way:.2} {takes:.2} {gigabit:.2}");
     }
 }

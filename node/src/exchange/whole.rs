@@ -30,6 +30,11 @@ pub(super) struct Node {
 }
 
 pub(super) async fn node(transport: TransportKind, listen: &str) -> Node {
+    node_at(transport, listen, Bandwidth::default()).await
+}
+
+/// A node that moves bytes no faster than this.
+pub(super) async fn node_at(transport: TransportKind, listen: &str, bandwidth: Bandwidth) -> Node {
     let directory = tempfile::tempdir().unwrap();
     let repo = Arc::new(Repo::open(directory.path(), &RepoOptions::default()).unwrap());
     let listen = vec![listen.parse().unwrap()];
@@ -48,13 +53,12 @@ pub(super) async fn node(transport: TransportKind, listen: &str) -> Node {
     let config = ExchangeConfig {
         limits: Limits::default(),
     };
-    let exchange = Exchange::start(
-        network.clone(),
-        blocks,
-        arrivals.wanted,
-        config,
-        Serving::default(),
-    );
+    let serving = Serving {
+        bandwidth,
+        ..Serving::default()
+    };
+    let wanted = arrivals.wanted;
+    let exchange = Exchange::start(network.clone(), blocks, wanted, config, serving);
     Node {
         exchange,
         network,

@@ -166,13 +166,10 @@ impl<P: PeerName> Scheduler<P> {
             .filter(|request| !request.overdue)
             .count();
         let mut free = self.by_merit(now);
-        let waits = self.task.mode == Mode::OnDemand;
         free.retain(|name| {
             let peer = &self.peers.all[name];
-            // While a reader waits for what it gave to be verified, the same once more would only be in
-            // the way.
-            let asked =
-                |request: &Request<P>| request.peer == *name && (waits || !request.received);
+            // Also who has answered: what it gave is being verified.
+            let asked = |request: &Request<P>| request.peer == *name;
             !self.requests.values().any(asked) && lacks >> peer.slot & 1 == 0
         });
         for name in free.into_iter().take(FIRST_ASKED.saturating_sub(asked)) {
@@ -230,7 +227,7 @@ impl<P: PeerName> Scheduler<P> {
         self.pick_rest(now, name, &mut pick);
         if pick.is_empty() {
             if let Some(peer) = self.peers.all.get_mut(&name) {
-                peer.nothing_at = (trusted && !pick.left_some()).then_some(generation);
+                peer.nothing_at = (!pick.left_some()).then_some(generation);
             }
             return false;
         }

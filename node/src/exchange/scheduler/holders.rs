@@ -11,6 +11,7 @@ use rand::seq::IteratorRandom;
 use store::Cid;
 
 use super::peers::{Holds, Peer};
+use super::place::Path;
 use super::request::Kind;
 use super::tree::{DONE, State};
 use super::{Action, HAVE_NODES, Held, Page, PeerName, RequestId, Scheduler, Time};
@@ -21,8 +22,27 @@ const POLL: Duration = Duration::from_millis(500);
 const LONGEST_POLL: Duration = Duration::from_secs(4);
 /// The wait between two questions for other peers, doubled each time.
 const AROUND: Duration = Duration::from_secs(1);
+/// An answer that takes longer waits behind others' answers.
+const SOON: Duration = Duration::from_millis(500);
 /// The longest.
 const LONGEST_AROUND: Duration = Duration::from_secs(30);
+
+/// A question for what a peer has.
+struct Question {
+    nodes: Vec<Cid>,
+    /// Where to go on if there are more.
+    last: Option<(Path, u32)>,
+    round: Round,
+}
+
+/// Going through the nodes of which leaves are to be asked for, a question for each page of them.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Round {
+    /// Something was not there.
+    lacking: bool,
+    /// Nodes are left out whose leaves are all asked for.
+    partly: bool,
+}
 
 /// When somebody is asked next for other peers.
 #[derive(Debug)]
@@ -43,6 +63,7 @@ impl Around {
 impl<P: PeerName> Scheduler<P> {
     /// Asks who has what, and who else there is.
     pub(super) fn ask_around(&mut self, now: Time, actions: &mut Vec<Action<P>>) {
+        self.ask_for_others(now, actions);
         if !self.asks_around() {
             return;
         }
@@ -52,10 +73,10 @@ impl<P: PeerName> Scheduler<P> {
             .filter_map(|(name, peer)| due(peer).then_some(*name))
             .collect();
         for name in due {
-            let (nodes, last) = self.next_page(name);
+            let Question { nodes, last, round } = self.next_page(name);
             let request = self.begin(now, name, Kind::Have(nodes.clone()), 0);
             if let Some(peer) = self.peers.all.get_mut(&name) {
-                peer.poll.last = last;
+                (peer.poll.last, peer.poll.round) = (last, round);
             }
             actions.push(Action::Have {
                 request,
@@ -63,15 +84,45 @@ impl<P: PeerName> Scheduler<P> {
                 nodes,
             });
         }
-        if self.around.at <= now && self.peers.all.len() < super::peers::MAX_PEERS {
-            let proven = self.peers.all.iter().filter(|(_, peer)| peer.proven);
-            let Some((&peer, _)) = proven.choose(&mut self.rng) else {
-                return;
-            };
-            self.around.at = now + self.around.wait;
-            self.around.wait = (self.around.wait * 2).min(LONGEST_AROUND);
-            actions.push(Action::AskPeers { peer });
+    }
+
+    /// When somebody is asked who else there is: one of those that gave something; while nobody has, one
+    /// that is busy or takes its time, for then there are others.
+    pub(super) fn around_at(&self) -> Option<Time> {
+        if self.peers.any_proven() {
+            return self.asks_around().then_some(self.around.at);
         }
+        let peers = self.peers.all.values();
+        let slow = peers.filter_map(|peer| self.is_slow_at(peer)).min();
+        slow.map(|at| at.max(self.around.at))
+    }
+
+    /// From when on a peer that gave nothing is known to be busy.
+    fn is_slow_at(&self, peer: &Peer) -> Option<Time> {
+        let was_put_off = peer.not_before > Time::ZERO;
+        if was_put_off && peer.strikes == 0 && peer.empty == 0 && peer.open.is_empty() {
+            return Some(Time::ZERO);
+        }
+        let first = self.requests.get(peer.open.first()?)?;
+        Some(first.sent_at + SOON)
+    }
+
+    fn ask_for_others(&mut self, now: Time, actions: &mut Vec<Action<P>>) {
+        let is_due = self.around_at().is_some_and(|at| at <= now);
+        if !is_due || self.peers.all.len() >= super::peers::MAX_PEERS {
+            return;
+        }
+        let any_proven = self.peers.any_proven();
+        let is_slow = |peer: &Peer| self.is_slow_at(peer).is_some_and(|at| at <= now);
+        let knows = |peer: &Peer| peer.proven || (!any_proven && is_slow(peer));
+        let all = self.peers.all.iter().filter(|(_, peer)| knows(peer));
+        let all: Vec<P> = all.map(|(name, _)| *name).collect();
+        let Some(&peer) = all.iter().choose(&mut self.rng) else {
+            return;
+        };
+        self.around.at = now + self.around.wait;
+        self.around.wait = (self.around.wait * 2).min(LONGEST_AROUND);
+        actions.push(Action::AskPeers { peer });
     }
 
     /// Whether it matters who has what: something is needed, and some node is known.
@@ -79,29 +130,39 @@ impl<P: PeerName> Scheduler<P> {
         self.tree.nodes.len() > 0 && self.waits()
     }
 
-    /// The next nodes to ask a peer about, and where to go on if there are more.
-    fn next_page(&self, name: P) -> (Vec<Cid>, Option<(super::place::Path, u32)>) {
-        let last = self.peers.all[&name].poll.last.clone();
-        let lower = last.map_or(Bound::Unbounded, Bound::Excluded);
-        let mut nodes: Vec<_> = self
-            .tree
+    /// The next nodes to ask a peer about.
+    fn next_page(&self, name: P) -> Question {
+        let poll = &self.peers.all[&name].poll;
+        let (tree, mut round) = (&self.tree, poll.round);
+        let lower = poll.last.clone().map_or(Bound::Unbounded, Bound::Excluded);
+        let mut keys: Vec<_> = tree
             .ready
             .range((lower, Bound::Unbounded))
             .take(HAVE_NODES + 1)
             .collect();
-        if nodes.is_empty() {
-            nodes = self.tree.ready.iter().take(HAVE_NODES + 1).collect();
+        if poll.last.is_none() || keys.is_empty() {
+            round = Round::default();
+            keys = tree.ready.iter().take(HAVE_NODES + 1).collect();
         }
-        if nodes.is_empty() {
+        if keys.is_empty() {
             // All is asked for: somebody may take over from a slow peer.
-            let open = self.tree.nodes.values().take(HAVE_NODES);
-            return (open.map(|node| node.cid).collect(), None);
+            let open = tree.nodes.values().take(HAVE_NODES);
+            round.partly = tree.nodes.len() > HAVE_NODES;
+            return Question {
+                nodes: open.map(|node| node.cid).collect(),
+                last: None,
+                round,
+            };
         }
-        let more = nodes.len() > HAVE_NODES;
-        nodes.truncate(HAVE_NODES);
-        let last = nodes.last().filter(|_| more).map(|key| (*key).clone());
-        let cids = nodes.iter().map(|(_, node)| self.tree.nodes[*node].cid);
-        (cids.collect(), last)
+        let more = keys.len() > HAVE_NODES;
+        keys.truncate(HAVE_NODES);
+        round.partly |= tree.ready.len() < tree.nodes.len();
+        let cids = keys.iter().map(|(_, node)| tree.nodes[*node].cid);
+        Question {
+            nodes: cids.collect(),
+            last: keys.last().filter(|_| more).map(|key| (*key).clone()),
+            round,
+        }
     }
 
     /// Whether a peer is to say first what it has: others are there who have given something.
@@ -128,8 +189,12 @@ impl<P: PeerName> Scheduler<P> {
             return self.never_tells(request.peer);
         }
         let all = pages.iter().all(|page| page.held == Held::All);
-        let complete = all && pages.len() == asked.len() && peer.poll.last.is_none();
+        let round = &mut peer.poll.round;
+        round.lacking |= !all || pages.len() < asked.len();
+        let complete = !round.lacking && peer.poll.last.is_none();
         let holds = match before {
+            // What it had not, and was not asked about again, it has not.
+            Holds::Part if complete && round.partly => before,
             _ if complete => Holds::All,
             Holds::Unknown | Holds::All if all && !pages.is_empty() => before,
             Holds::All if pages.is_empty() => before,

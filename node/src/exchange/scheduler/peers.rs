@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::hash::{DefaultHasher, Hasher};
 use std::time::Duration;
 
+use super::holders::Round;
 use super::pace::Pace;
 use super::place::Path;
 use super::{PeerName, RequestId, Standing, Time};
@@ -52,6 +53,8 @@ pub(super) struct Poll {
     pub(super) broken: u32,
     /// The last node that it was asked about: the next question goes on there.
     pub(super) last: Option<(Path, u32)>,
+    /// What has come of the questions since the first node.
+    pub(super) round: Round,
 }
 
 #[derive(Debug)]
@@ -203,6 +206,7 @@ impl<P: PeerName> Peers<P> {
             never: false,
             broken: 0,
             last: None,
+            round: Round::default(),
         };
         let peer = Peer {
             slot,

@@ -385,9 +385,11 @@ impl<P: PeerName> Scheduler<P> {
                 if best.as_ref().is_some_and(|best| best.holders < holders) {
                     continue;
                 }
+                let most = best.as_ref().filter(|best| best.holders == holders);
+                let most = most.map_or(rivals.len(), |best| best.lot as usize);
                 let candidate = Candidate {
                     holders,
-                    lot: self.lot(rivals, &item.cid),
+                    lot: self.lot(rivals, &item.cid, most),
                     chance: self.rng.random(),
                     node,
                     index: as_index(index),
@@ -403,8 +405,9 @@ impl<P: PeerName> Scheduler<P> {
         best
     }
 
-    /// How many rivals this leaf falls to before us, by a lot that all draw alike.
-    fn lot(&self, rivals: &[u64], cid: &Cid) -> u32 {
+    /// How many rivals this leaf falls to before us, by a lot that all draw alike; not counted beyond one
+    /// more than `most`.
+    fn lot(&self, rivals: &[u64], cid: &Cid, most: usize) -> u32 {
         let Some(me) = self.salt else {
             return 0;
         };
@@ -418,7 +421,8 @@ impl<P: PeerName> Scheduler<P> {
             (x ^ (x >> 29)).wrapping_mul(0xbf58_476d_1ce4_e5b9) >> 16
         };
         let mine = draw(me);
-        as_index(rivals.iter().filter(|&&rival| draw(rival) < mine).count())
+        let before = rivals.iter().filter(|&&rival| draw(rival) < mine);
+        as_index(before.take(most + 1).count())
     }
 
     /// Adds a leaf to a request, if it is to be had from its peer and fits.

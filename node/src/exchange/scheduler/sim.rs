@@ -5,6 +5,7 @@
 
 mod answerer;
 mod asker;
+mod census;
 mod dag;
 mod matrix;
 mod network;

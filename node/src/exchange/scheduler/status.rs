@@ -179,9 +179,7 @@ impl<P: PeerName> Scheduler<P> {
         let questions = Some(self.questions_due).filter(|at| *at < Time::MAX);
         let peers = self.peers.all.values();
         let peers = peers.filter_map(|peer| self.changes(now, peer)).min();
-        let around = (self.asks_around() && self.peers.any_proven())
-            .then_some(self.around.at)
-            .filter(|at| *at > now);
+        let around = self.around_at().filter(|at| *at > now);
         // Leaves in flight are looked after more often where little else happens.
         let late = self.peers.all.values().any(|peer| peer.gets > 0);
         let few = self.tree.queued == 0 || !self.wants.is_empty();

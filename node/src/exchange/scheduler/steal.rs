@@ -17,6 +17,8 @@ const GAIN: Duration = Duration::from_millis(50);
 /// cancel: its pipe for us is 200 ms long (docs/protocol.md), by a rate that was measured when fewer may
 /// have shared its uplink.
 const PIPED: Duration = Duration::from_millis(700);
+/// Of a peer of unknown rate so many bytes are taken to be read: its pipe's room for an asker of unknown rate.
+const FIRST_PIPED: u64 = 256 << 10;
 /// A leaf is copied if it comes in a third of the time, and sooner by this much.
 const COPY_GAIN: Duration = Duration::from_millis(100);
 /// What came twice, and copies under way, may be one part in so many of what was fetched.
@@ -38,6 +40,8 @@ struct Owed {
     index: usize,
     ix: Ix,
     size: u64,
+    /// Bytes that its peer owes us before it.
+    behind: u64,
     /// When it is expected.
     comes: Duration,
 }
@@ -95,8 +99,10 @@ impl<P: PeerName> Scheduler<P> {
                 continue;
             };
             for (i, (ix, size)) in leaves.open().iter().enumerate() {
+                let behind = bytes;
                 bytes += u64::from(*size);
                 owed.push(Owed {
+                    behind,
                     request: *id,
                     index: leaves.next + i,
                     ix: *ix,
@@ -147,8 +153,10 @@ impl<P: PeerName> Scheduler<P> {
         };
         let slot = self.peers.all[&thief].slot;
         let victim = self.requests.get(&last.request).map(|request| request.peer);
-        let trip = victim.map(|victim| self.peers.all[&victim].pace.trip());
-        let piped = PIPED + trip.unwrap_or_default();
+        let pace = victim.map(|victim| &self.peers.all[&victim].pace);
+        let piped = PIPED + pace.map(super::pace::Pace::trip).unwrap_or_default();
+        let is_known = pace.is_some_and(|pace| pace.rate().is_some());
+        let in_pipe = if is_known { 0 } else { FIRST_PIPED };
         let mut bytes = 0;
         let mut from = None;
         // The first is on its way.
@@ -160,7 +168,13 @@ impl<P: PeerName> Scheduler<P> {
             let sooner = takes + takes / 4 + GAIN < leaf.comes;
             let fits = bytes == 0 || more <= budget;
             let same = leaf.request == last.request;
-            if leaf.comes <= piped || !sooner || !fits || !same || !self.can_bring(slot, leaf) {
+            if leaf.comes <= piped
+                || leaf.behind < in_pipe
+                || !sooner
+                || !fits
+                || !same
+                || !self.can_bring(slot, leaf)
+            {
                 break;
             }
             (bytes, from) = (more, Some(leaf.index));

@@ -331,9 +331,22 @@ fn a_busy_peer_is_left_alone_until_its_time() {
             retry,
         },
     );
-    assert_eq!(waits, [Action::WaitUntil(retry)]);
+    // Who else there is it may know all the same.
+    let again = Duration::from_secs(1);
+    assert_eq!(
+        waits,
+        [Action::AskPeers { peer: 7 }, Action::WaitUntil(again)]
+    );
+    let waits = scheduler.step(again, Event::Tick);
+    assert_eq!(
+        waits,
+        [Action::AskPeers { peer: 7 }, Action::WaitUntil(retry)]
+    );
     let asked = scheduler.step(retry, Event::Tick);
-    assert!(matches!(asked[0], Action::Manifest { .. }), "{asked:?}");
+    assert!(
+        matches!(asked[..], [Action::Manifest { .. }, ..]),
+        "{asked:?}"
+    );
 }
 
 #[test]

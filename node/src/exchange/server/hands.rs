@@ -1,6 +1,7 @@
 //! [`Hands`]: the task that does what the queues decide.
 
 use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ use tokio::time::Instant;
 
 use super::Surroundings;
 use super::answer::Answers;
-use super::queues::{Action, Bounds, Event, Order, Queues, Ticket};
+use super::queues::{Action, Bounds, Event, Order, Queues, Run, Ticket};
 use super::seekers::{self, Seekers};
 use super::stream::{self, Outlet, StreamId};
 use crate::exchange::Serving;
@@ -78,6 +79,8 @@ pub(super) struct Hands {
     answers: Arc<Answers>,
     seekers: Seekers,
     queues: Queues<PeerId>,
+    /// For numbers made of nodes' names.
+    names: RandomState,
     began: Instant,
     next_ticket: u64,
     works: HashMap<Ticket, (PeerId, Work)>,
@@ -106,6 +109,7 @@ impl Hands {
             seekers: Seekers::default(),
             queues: Queues::new(bounds, rand::random()),
             serving,
+            names: RandomState::new(),
             began: Instant::now(),
             next_ticket: 0,
             works: HashMap::new(),
@@ -195,11 +199,16 @@ impl Hands {
             Request::Have { nodes, .. } => (Urgency::Reader, nodes.len()),
             Request::Peers { .. } => (Urgency::Reader, 0),
         };
+        let runs = match &request {
+            Request::Get { extents, .. } => self.runs(extents),
+            _ => Arc::default(),
+        };
         let order = Order {
             ticket: self.ticket(),
             urgency,
             leaves: u32::try_from(request.leaves()).unwrap_or(u32::MAX).max(1),
-            bytes: request.max_bytes().max(1) as u64,
+            runs,
+            bytes: request.max_bytes() as u64,
             weight: weight(named),
             whole: Some(cost(named)),
         };
@@ -271,6 +280,7 @@ impl Hands {
                     ticket,
                     urgency,
                     leaves,
+                    runs: self.runs(&extents),
                     bytes,
                     weight: weight(extents.len()),
                     whole: None,
@@ -470,6 +480,16 @@ impl Hands {
         }
     }
 
+    /// The places that a request names, as the queues know them.
+    fn runs(&self, extents: &[Extent]) -> Arc<[Run]> {
+        let run = |extent: &Extent| Run {
+            node: self.names.hash_one(extent.node),
+            first: extent.first,
+            count: extent.count,
+        };
+        extents.iter().map(run).collect()
+    }
+
     fn ticket(&mut self) -> Ticket {
         self.next_ticket += 1;
         Ticket(self.next_ticket)
@@ -519,5 +539,5 @@ const fn cost(named: usize) -> u64 {
 
 /// What a request of so many extents or nodes takes in memory, about.
 const fn weight(extents: usize) -> u64 {
-    (REQUEST_SIZE + extents * size_of::<Extent>()) as u64
+    (REQUEST_SIZE + extents * (size_of::<Extent>() + size_of::<Run>())) as u64
 }

@@ -2,15 +2,23 @@
 //! the seed are arguments, so that the simulator runs the same rules as the node.
 //!
 //! What was asked for waits in its asker's own queue and is read in pieces of about [`PIECE`] bytes.
-//! Askers take turns by deficit round robin over bytes ([`turns`]); where uploads are a reward, they
-//! hold slots ([`slots`]). What was read waits in its asker's pipe, which is as long as half a second
-//! of what it takes: a slow reader holds little, and nobody waits behind it.
+//! Askers take turns by deficit round robin over bytes ([`turns`]), those first who ask for what nobody
+//! was given lately ([`given`]); where uploads are a reward, they
+//! hold slots ([`slots`]). What was read waits in its asker's pipe, which is as long as a fifth of a second
+//! of what it takes: a slow reader holds little, and nobody waits behind it. All pipes together are as
+//! long as the uplink needs ([`gate`]).
 
 mod asker;
+mod gate;
+mod given;
+mod order;
 mod pipe;
+mod serve;
 mod slots;
 mod turns;
 
+#[cfg(test)]
+mod crowd;
 #[cfg(test)]
 mod fairness;
 #[cfg(test)]
@@ -20,12 +28,16 @@ mod rig;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::time::Duration;
 
+#[cfg(test)]
 use store::wire::Urgency;
 
 use self::asker::{Asker, FIRST_LEAF, Request};
+use self::gate::Gate;
+use self::given::Given;
+pub(in crate::exchange) use self::order::{Action, Bounds, Event, Order, Run, Ticket};
 use self::pipe::Meter;
 use self::slots::{Admission, Slots};
 use self::turns::Turns;
@@ -41,123 +53,8 @@ const LATEST: Duration = Duration::from_secs(10);
 /// Bytes per second that are taken for true before anything was measured, for the words of a Busy.
 const FIRST_RATE: u64 = 10 << 20;
 
-/// A request under way, by the number that the caller gave it. Numbers are not used twice.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(in crate::exchange) struct Ticket(pub(in crate::exchange) u64);
-
-/// What the queues hold at most.
-#[derive(Clone, Copy, Debug)]
-pub(in crate::exchange) struct Bounds {
-    /// Reads under way. RocksDB reads cold blobs at twice the speed with four threads as with one, and
-    /// no faster with more.
-    pub(in crate::exchange) reads: usize,
-    /// Bytes read and not yet written, for one asker: enough that a fast connection never runs dry
-    /// between two reads.
-    pub(in crate::exchange) pipe: u64,
-    /// The same, for all askers.
-    pub(in crate::exchange) memory: u64,
-    /// Requests of one asker.
-    pub(in crate::exchange) requests: usize,
-    /// Leaves that these ask for: twice what the largest request may name.
-    pub(in crate::exchange) leaves: u64,
-    /// Bytes that these come to, as far as can be told: twice an asker's largest window.
-    pub(in crate::exchange) bytes: u64,
-    /// Bytes that these requests themselves take in memory.
-    pub(in crate::exchange) weight: u64,
-    /// Askers.
-    pub(in crate::exchange) askers: usize,
-    /// Bytes that the requests of all take in memory.
-    pub(in crate::exchange) weight_of_all: u64,
-    /// Upload slots; `None`: everybody is served.
-    pub(in crate::exchange) slots: Option<usize>,
-}
-
-impl Default for Bounds {
-    fn default() -> Self {
-        Self {
-            reads: 4,
-            pipe: 2 << 20,
-            memory: 64 << 20,
-            requests: 128,
-            leaves: 8192,
-            bytes: 64 << 20,
-            weight: 1 << 20,
-            // More than there are connections, by default.
-            askers: 1024,
-            weight_of_all: 32 << 20,
-            slots: None,
-        }
-    }
-}
-
-/// A request, as the queues see it.
-#[derive(Clone, Copy, Debug)]
-pub(in crate::exchange) struct Order {
-    pub(in crate::exchange) ticket: Ticket,
-    pub(in crate::exchange) urgency: Urgency,
-    /// Leaves that it names; at least 1.
-    pub(in crate::exchange) leaves: u32,
-    /// The most bytes that may come.
-    pub(in crate::exchange) bytes: u64,
-    /// Bytes that the request takes in memory.
-    pub(in crate::exchange) weight: u64,
-    /// Set if it must be read at once, for an answer that is one message: how many bytes its asker is
-    /// charged for at least, since it takes work besides.
-    pub(in crate::exchange) whole: Option<u64>,
-}
-
-/// What has happened.
-#[derive(Clone, Copy, Debug)]
-pub(in crate::exchange) enum Event<P> {
-    /// Somebody asks.
-    Asked { asker: P, order: Order },
-    /// It no longer wants the leaves from this one on.
-    Cancel { ticket: Ticket, from: u32 },
-    /// Nobody waits for the answer any more.
-    Forget { ticket: Ticket },
-    /// The read of a ticket is done: so many leaves are settled, of so many bytes.
-    Read {
-        ticket: Ticket,
-        leaves: u32,
-        bytes: u64,
-    },
-    /// The read of a ticket failed, and the asker has been told.
-    Failed { ticket: Ticket },
-    /// The asker's connection has taken so many bytes of what was read.
-    Written { asker: P, bytes: u64 },
-    /// So many bytes of what was read were thrown away.
-    Freed { asker: P, bytes: u64 },
-    /// A peer gave us so many good bytes.
-    Gave { peer: P, bytes: u64 },
-    /// An asker has gone: nothing is wanted, and nothing is held.
-    Gone(P),
-    /// Time has passed.
-    Tick,
-}
-
-/// What is to be done.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::exchange) enum Action<P> {
-    /// Read leaves of a ticket: `count` from `from` on, not beyond `max_bytes`, but the first in any
-    /// case. To be followed by [`Event::Read`] or [`Event::Failed`].
-    Read {
-        asker: P,
-        ticket: Ticket,
-        from: u32,
-        count: u32,
-        max_bytes: u64,
-    },
-    /// The ticket is over; the asker may come back for the rest.
-    Busy {
-        asker: P,
-        ticket: Ticket,
-        retry: Duration,
-    },
-    /// The ticket is over; its leaves from this one on are not answered.
-    Cut { asker: P, ticket: Ticket, from: u32 },
-    /// The asker takes nothing: close its streams. To be followed by [`Event::Gone`].
-    Close { asker: P },
-}
+/// The size of an answer in one message before any was made.
+const FIRST_ANSWER: u64 = 64 << 10;
 
 /// A read that was begun.
 #[derive(Debug)]
@@ -184,6 +81,17 @@ pub(in crate::exchange) struct Queues<P> {
     /// Leaves of all requests that are not read.
     leaves: u64,
     meter: Meter,
+    gate: Gate,
+    /// Of what is held: what waits for those that take nothing, as of the last look.
+    stalled: u64,
+    given: Given,
+    /// Requests whose answers bring no blocks, the oldest first, and whether one of them is next.
+    light: VecDeque<Ticket>,
+    light_is_next: bool,
+    /// Turns of those who asked for what was not given lately.
+    turns_had: u64,
+    /// The usual size of an answer in one message.
+    answer: u64,
     look: Time,
     /// Somebody waited for memory that others held, since the last look.
     is_short: bool,
@@ -201,6 +109,13 @@ impl<P: Copy + Ord> Queues<P> {
             weight: 0,
             leaves: 0,
             meter: Meter::default(),
+            gate: Gate::new(),
+            stalled: 0,
+            given: Given::default(),
+            light: VecDeque::new(),
+            light_is_next: false,
+            turns_had: 0,
+            answer: FIRST_ANSWER,
             look: Time::ZERO,
             is_short: false,
             bounds,
@@ -211,7 +126,7 @@ impl<P: Copy + Ord> Queues<P> {
     pub(in crate::exchange) fn step(&mut self, now: Time, event: Event<P>) -> Vec<Action<P>> {
         let mut actions = Vec::new();
         match event {
-            Event::Asked { asker, order } => self.admit(now, asker, order, &mut actions),
+            Event::Asked { asker, order } => self.admit(now, asker, &order, &mut actions),
             Event::Cancel { ticket, from } => self.cancel(now, ticket, from, &mut actions),
             Event::Forget { ticket } => self.end(now, ticket),
             Event::Read {
@@ -254,7 +169,7 @@ impl<P: Copy + Ord> Queues<P> {
         self.requests.len()
     }
 
-    fn admit(&mut self, now: Time, asker: P, order: Order, actions: &mut Vec<Action<P>>) {
+    fn admit(&mut self, now: Time, asker: P, order: &Order, actions: &mut Vec<Action<P>>) {
         let ticket = order.ticket;
         if order.leaves == 0 || self.requests.contains_key(&ticket) {
             return;
@@ -287,11 +202,17 @@ impl<P: Copy + Ord> Queues<P> {
         self.weight += order.weight;
         self.requests
             .insert(ticket, Request::new(asker, order, crumb));
+        if order.is_light() {
+            self.light.push_back(ticket);
+            return;
+        }
+        // It may ask for something else now.
+        self.turns.recall_one(&asker);
         self.enlist(asker);
     }
 
     /// When to come back, if a request is more than may wait.
-    fn too_much(&self, asker: P, order: Order) -> Option<Duration> {
+    fn too_much(&self, asker: P, order: &Order) -> Option<Duration> {
         let of_all = self.weight + order.weight > self.bounds.weight_of_all;
         let all = || self.wait_for(self.leaves * FIRST_LEAF, &self.meter);
         let Some(one) = self.askers.get(&asker) else {
@@ -302,7 +223,7 @@ impl<P: Copy + Ord> Queues<P> {
             return Some(all());
         }
         let bounds = &self.bounds;
-        let bytes = one.expected() + one.expected_of(&order);
+        let bytes = one.expected() + one.expected_of(order);
         let is_full = one.requests() >= bounds.requests
             || one.leaves() + u64::from(order.leaves) > bounds.leaves
             || one.weight() + order.weight > bounds.weight
@@ -361,6 +282,11 @@ impl<P: Copy + Ord> Queues<P> {
             return;
         };
         let asker = request.asker;
+        if bytes > 0 {
+            for leaf in request.names(request.next()).take(leaves as usize) {
+                self.given.gave(now, leaf);
+            }
+        }
         // A read that settles nothing would be begun again and again.
         let queued = request.advance(leaves.max(1), bytes);
         let (over, crumb) = (request.is_over(), request.is_crumb());
@@ -368,6 +294,9 @@ impl<P: Copy + Ord> Queues<P> {
         let in_pieces = !request.is_whole();
         self.land(now, ticket, bytes);
         self.unqueue(asker, queued);
+        if !in_pieces && bytes > 0 {
+            self.answer = (self.answer + bytes).div_ceil(2);
+        }
         // Inner nodes and pages say nothing of what leaves are like.
         if in_pieces && let Some(one) = self.askers.get_mut(&asker) {
             one.measured(leaves, bytes);
@@ -407,6 +336,7 @@ impl<P: Copy + Ord> Queues<P> {
             self.held += bytes;
             if bytes > 0 {
                 self.meter.begin(now);
+                self.gate.begin(now);
             }
         }
     }
@@ -419,6 +349,8 @@ impl<P: Copy + Ord> Queues<P> {
         self.held -= bytes;
         if taken {
             self.meter.took(now, bytes, self.held == 0);
+            let limit = self.bounds.memory;
+            self.gate.took(now, bytes, self.held == 0, limit);
         }
         self.enlist(asker);
     }
@@ -455,76 +387,6 @@ impl<P: Copy + Ord> Queues<P> {
         self.slots.gone(&asker);
     }
 
-    /// Puts an asker into the round, if there is something to be read for it and room for it.
-    fn enlist(&mut self, asker: P) {
-        let Some(one) = self.askers.get(&asker) else {
-            return;
-        };
-        let reading = &self.reading;
-        let waits = one.front(|ticket| reading.contains_key(ticket)).is_some();
-        if waits && one.pipe.has_room(self.bounds.pipe) {
-            let goes_on = one.deficit() > 0;
-            self.turns.enlist(asker, one.is_new(), goes_on);
-        }
-    }
-
-    fn begin_reads(&mut self, now: Time, actions: &mut Vec<Action<P>>) {
-        while self.reading.len() < self.bounds.reads {
-            let Some((asker, goes_on)) = self.turns.next() else {
-                return;
-            };
-            let Some(one) = self.askers.get_mut(&asker) else {
-                continue;
-            };
-            // It may have changed since it was enlisted.
-            if !one.pipe.has_room(self.bounds.pipe) {
-                continue;
-            }
-            let reading = &self.reading;
-            let Some(ticket) = one.front(|ticket| reading.contains_key(ticket)) else {
-                continue;
-            };
-            // What it was given since it was enlisted may have cost more than was expected: then its turn
-            // is over, and not to be followed by another of its own.
-            if (goes_on && one.deficit() <= 0) || !one.turn() {
-                // Or its debt is more than a turn is worth. The next one's turn.
-                self.turns.enlist(asker, false, false);
-                continue;
-            }
-            let Some(request) = self.requests.get_mut(&ticket) else {
-                continue;
-            };
-            let piece = one.piece(request, self.bounds.pipe);
-            if self.held > 0 && self.held + piece.expected > self.bounds.memory {
-                // It keeps its turn until others have taken what they were given.
-                self.turns.enlist(asker, one.is_new(), true);
-                self.is_short = true;
-                return;
-            }
-            one.charge(now, piece.expected);
-            self.held += piece.expected;
-            let charge = piece.expected;
-            let least = request.least();
-            let asker_of = Some(asker);
-            self.reading.insert(
-                ticket,
-                UnderWay {
-                    asker: asker_of,
-                    charge,
-                    least,
-                },
-            );
-            actions.push(Action::Read {
-                asker,
-                ticket,
-                from: request.next(),
-                count: piece.count,
-                max_bytes: piece.max_bytes,
-            });
-            self.enlist(asker);
-        }
-    }
-
     /// What is done once a second: slots, and those that take nothing.
     fn look(&mut self, now: Time, actions: &mut Vec<Action<P>>) {
         self.look = now + LOOK;
@@ -541,7 +403,11 @@ impl<P: Copy + Ord> Queues<P> {
         if std::mem::take(&mut self.is_short) {
             self.make_room(now, actions);
         }
+        self.send_away(now, actions);
+        self.shorten_the_line(now, actions);
+        self.stalled = 0;
         for one in self.askers.values_mut() {
+            self.stalled += one.pipe.stalled(now);
             one.pipe.looked_at(now);
         }
         self.askers.retain(|asker, one| {

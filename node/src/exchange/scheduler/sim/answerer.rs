@@ -188,8 +188,6 @@ impl World<'_> {
                 bytes,
             },
         );
-        // The swarm has it.
-        self.serve(i, queues::Event::Written { asker, bytes });
     }
 
     /// What a read of leaves brings, as the node's shelf has it: how many are settled.
@@ -299,9 +297,12 @@ impl World<'_> {
         let trip = self.trip(from, to);
         let node = &mut self.nodes[from as usize];
         let (epoch, rate) = (node.epoch, node.rate(now));
-        let Some(Chunk { bytes, whole, part }) = node.server.outlets.chunk(to) else {
+        let Some(Chunk { bytes, part }) = node.server.outlets.chunk(to) else {
             return;
         };
+        if let Some(census) = &mut self.census {
+            census.sent(from, bytes);
+        }
         let here = if bytes == 0 {
             now + trip
         } else {
@@ -314,7 +315,7 @@ impl World<'_> {
         if let Some(part) = part {
             self.deliver(from, to, epoch, part, here);
         }
-        if bytes > 0 && !whole {
+        if bytes > 0 {
             self.serve(from, queues::Event::Written { asker: to, bytes });
         }
     }

@@ -34,8 +34,6 @@ pub(super) enum Turn {
 /// What is sent at once.
 pub(super) struct Chunk {
     pub(super) bytes: u64,
-    /// Of an answer that is one message.
-    pub(super) whole: bool,
     /// The part that it completes.
     pub(super) part: Option<Part>,
 }
@@ -79,7 +77,7 @@ impl Outlets {
     pub(super) fn chunk(&mut self, asker: u32) -> Option<Chunk> {
         let outlet = self.outlets.get_mut(&asker)?;
         let first = outlet.front_mut()?;
-        let (bytes, whole) = (CHUNK.min(first.left), first.whole);
+        let bytes = CHUNK.min(first.left);
         first.left -= bytes;
         let done = first.left == 0;
         let out = if done { outlet.pop_front() } else { None };
@@ -89,7 +87,7 @@ impl Outlets {
             self.round.push_back(asker);
         }
         let part = out.map(|out| out.part);
-        Some(Chunk { bytes, whole, part })
+        Some(Chunk { bytes, part })
     }
 
     /// Drops all that waits for an asker.

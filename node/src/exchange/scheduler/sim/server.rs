@@ -2,6 +2,7 @@
 //! around them: what each ticket is for, and what waits for each asker's connection.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use store::Cid;
 use store::wire::Urgency;
@@ -10,7 +11,7 @@ use super::super::RequestId;
 use super::dag::Block;
 use super::outlets::Outlets;
 use super::world::{Given, Part, Say};
-use crate::exchange::server::queues::{Bounds, Event, Order, Queues, Ticket};
+use crate::exchange::server::queues::{Bounds, Event, Order, Queues, Run, Ticket};
 
 /// What a request takes in memory, about.
 const WEIGHT: u64 = 1024;
@@ -72,17 +73,31 @@ impl Server {
             What::Leaves(leaves, _) => (Urgency::Download, leaves.len() as u32, false),
             _ => (Urgency::Reader, 1, true),
         };
+        let runs = match &work.what {
+            What::Leaves(leaves, _) => leaves.iter().map(|leaf| Self::run(*leaf)).collect(),
+            _ => Arc::default(),
+        };
         self.tickets.insert((asker, work.request), ticket);
         self.works.insert(ticket, work);
         let order = Order {
             ticket,
             urgency,
             leaves,
-            bytes: max_bytes.max(1),
+            runs,
+            bytes: max_bytes,
             weight: WEIGHT,
             whole: whole.then_some(64 << 10),
         };
         Event::Asked { asker, order }
+    }
+
+    /// A leaf as the queues know it.
+    fn run(leaf: Block) -> Run {
+        Run {
+            node: u64::from(leaf),
+            first: 0,
+            count: 1,
+        }
     }
 
     pub(super) fn ticket(&self, asker: u32, request: RequestId) -> Option<Ticket> {

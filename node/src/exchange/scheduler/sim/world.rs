@@ -9,6 +9,7 @@ use rand::{Rng, SeedableRng};
 use store::Cid;
 
 use super::super::*;
+use super::census::Census;
 use super::dag::{Block, Dag};
 use super::network::RETRANSMIT;
 use super::node::{Fault, Node};
@@ -20,6 +21,8 @@ use crate::exchange::server::queues::{self, Ticket};
 pub(super) const SEARCH: Duration = Duration::from_millis(100);
 /// How often a peer's queues are told who gave it what.
 const GIVEN: Duration = Duration::from_secs(5);
+/// What is kept for peers is counted after one step in so many: it takes longer than a step.
+const SAMPLED: u64 = 32;
 /// How long verification and storing take.
 const TAKE_IN: Duration = Duration::from_millis(3);
 
@@ -142,6 +145,7 @@ pub(in super::super) struct World<'a> {
     due: BinaryHeap<Entry>,
     pub(super) number: u64,
     pub(super) rng: StdRng,
+    pub(super) census: Option<Census>,
 }
 
 impl<'a> World<'a> {
@@ -154,7 +158,9 @@ impl<'a> World<'a> {
             due: BinaryHeap::new(),
             number: 0,
             rng: StdRng::seed_from_u64(setup.seed),
+            census: None,
         };
+        world.census = Census::new(dag, world.nodes.len());
         for i in 0..world.nodes.len() as u32 {
             let node = &mut world.nodes[i as usize];
             node.has.resize(dag.order.len(), false);
@@ -187,6 +193,9 @@ impl<'a> World<'a> {
                 unreachable!("a scheduler always asks to be woken");
             };
             self.now = time;
+            if let Some(census) = &mut self.census {
+                census.look(time, &self.nodes);
+            }
             open -= usize::from(self.happens(due));
         }
         Run::of(self.nodes)
@@ -304,7 +313,9 @@ impl<'a> World<'a> {
         let most = scheduler.task.limits.total_bytes + (36 << 20);
         assert!(owed <= most, "{owed} bytes owed");
         node.most_known = node.most_known.max(scheduler.tree.items.len());
-        node.most_kept = node.most_kept.max(scheduler.kept_for_a_peer());
+        if self.number.is_multiple_of(SAMPLED) {
+            node.most_kept = node.most_kept.max(scheduler.kept_for_a_peer());
+        }
         for action in actions {
             if matches!(action, Action::Finished | Action::Fail(_)) {
                 let node = &mut self.nodes[i as usize];
@@ -372,6 +383,9 @@ impl<'a> World<'a> {
             let node = &mut self.nodes[to as usize];
             match given {
                 Given::Right => {
+                    if let Some(census) = &mut self.census {
+                        census.came(self.now, from, (*block, size), !node.has(*block));
+                    }
                     if dag.is_leaf(&cid) {
                         node.came += size;
                         node.twice += if node.has(*block) { size } else { 0 };

@@ -1,21 +1,28 @@
 //! [`Asker`]: what one peer asked for and has not got.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use store::wire::Urgency;
 
+use super::given::Name;
 use super::pipe::{PIECE, Pipe};
-use super::{Order, PIECE_LEAVES, Ticket};
+use super::{Order, PIECE_LEAVES, Run, Ticket};
 use crate::exchange::scheduler::Time;
 
 /// What an asker may read in one of its turns.
 pub(super) const QUANTUM: i64 = PIECE.cast_signed();
+/// The same while the uplink is what is waited for and not the disk: turns are short, and few wait at once.
+pub(super) const SHORT_QUANTUM: i64 = QUANTUM / 4;
 /// The size of a leaf before any was read for an asker: `add --chunker size-262144` makes such ones, and
 /// the default of 1 MiB is learned with the first read.
 pub(super) const FIRST_LEAF: u64 = 256 << 10;
 /// How long an asker without requests is remembered: else whoever asks for one thing at a time were new,
 /// and first, each time.
 const REMEMBERED: Time = Time::from_secs(60);
+
+/// Extents remembered for which an asker was sent away: what it asks for next, and 1 KiB.
+const SENT_AWAY: usize = 64;
 
 /// One request.
 #[derive(Debug)]
@@ -29,6 +36,8 @@ pub(super) struct Request<P> {
     /// Bytes that may still come.
     bytes: u64,
     weight: u64,
+    /// See [`Order::runs`].
+    runs: Arc<[Run]>,
     /// See [`Order::whole`].
     whole: Option<u64>,
     /// One piece of it is read, and no more.
@@ -36,7 +45,7 @@ pub(super) struct Request<P> {
 }
 
 impl<P> Request<P> {
-    pub(super) const fn new(asker: P, order: Order, crumb: bool) -> Self {
+    pub(super) fn new(asker: P, order: &Order, crumb: bool) -> Self {
         Self {
             asker,
             urgency: order.urgency,
@@ -45,6 +54,7 @@ impl<P> Request<P> {
             total: order.leaves,
             bytes: order.bytes,
             weight: order.weight,
+            runs: Arc::clone(&order.runs),
             whole: order.whole,
             crumb,
         }
@@ -72,6 +82,22 @@ impl<P> Request<P> {
 
     pub(super) const fn is_whole(&self) -> bool {
         self.whole.is_some()
+    }
+
+    /// Whether a reader waits for it.
+    pub(super) const fn is_urgent(&self) -> bool {
+        matches!(self.urgency, Urgency::Reader)
+    }
+
+    /// The names of its leaves from `from` on, where they are known.
+    pub(super) fn names(&self, from: u32) -> impl Iterator<Item = Name> {
+        let mut skip = from;
+        self.runs.iter().flat_map(move |run| {
+            let skipped = skip.min(run.count);
+            skip -= skipped;
+            let (node, first) = (run.node, run.first);
+            (skipped..run.count).map(move |i| (node, first.saturating_add(i)))
+        })
     }
 
     /// What a read of it costs at least, in bytes.
@@ -128,6 +154,10 @@ pub(super) struct Asker {
     deficit: i64,
     is_new: bool,
     idle_since: Time,
+    /// Since when others go first, and how many turns they had before.
+    pub(super) put_off: Option<(Time, u64)>,
+    /// What it was told to look for elsewhere, the oldest first.
+    sent_away: VecDeque<Run>,
 }
 
 impl Asker {
@@ -142,10 +172,12 @@ impl Asker {
             deficit: 0,
             is_new: true,
             idle_since: now,
+            put_off: None,
+            sent_away: VecDeque::new(),
         }
     }
 
-    pub(super) fn push(&mut self, order: Order) {
+    pub(super) fn push(&mut self, order: &Order) {
         self.lines[order.urgency as usize].push_back(order.ticket);
         self.requests += 1;
         self.leaves += u64::from(order.leaves);
@@ -171,10 +203,9 @@ impl Asker {
         self.leaves -= u64::from(leaves);
     }
 
-    /// The request whose turn it is: the first of the most urgent that is not being read.
-    pub(super) fn front(&self, is_reading: impl Fn(&Ticket) -> bool) -> Option<Ticket> {
-        let mut waiting = self.lines.iter().flatten();
-        waiting.find(|ticket| !is_reading(ticket)).copied()
+    /// Its requests, the most urgent first.
+    pub(super) fn waiting(&self) -> impl Iterator<Item = Ticket> {
+        self.lines.iter().flatten().copied()
     }
 
     /// What to read of a request: a piece, no more than the pipe has room for.
@@ -197,16 +228,33 @@ impl Asker {
         }
     }
 
+    /// It is told to look for what a request asks for elsewhere.
+    pub(super) fn sent_away<P>(&mut self, request: &Request<P>) {
+        self.put_off = None;
+        for run in request.runs.iter().take(SENT_AWAY) {
+            if self.sent_away.len() == SENT_AWAY {
+                self.sent_away.pop_front();
+            }
+            self.sent_away.push_back(*run);
+        }
+    }
+
+    /// Whether it was told so of this leaf.
+    pub(super) fn was_sent_away_for(&self, (node, child): Name) -> bool {
+        let has = |run: &Run| run.node == node && child.wrapping_sub(run.first) < run.count;
+        self.sent_away.iter().any(has)
+    }
+
     /// Begins a turn, unless one goes on. `false`: it has had more than a turn in advance.
-    pub(super) const fn turn(&mut self) -> bool {
+    pub(super) const fn turn(&mut self, quantum: i64) -> bool {
         if self.deficit <= 0 {
-            self.deficit += QUANTUM;
+            self.deficit += quantum;
         }
         self.deficit > 0
     }
 
     pub(super) fn charge(&mut self, now: Time, bytes: u64) {
-        self.is_new = false;
+        (self.is_new, self.put_off) = (false, None);
         self.deficit -= signed(bytes);
         self.pipe.reading(now, bytes);
     }
@@ -237,7 +285,7 @@ impl Asker {
     }
 
     pub(super) fn tickets(&self) -> Vec<Ticket> {
-        self.lines.iter().flatten().copied().collect()
+        self.waiting().collect()
     }
 
     pub(super) const fn requests(&self) -> usize {

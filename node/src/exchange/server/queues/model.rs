@@ -2,6 +2,7 @@
 //! less what was cancelled, in order for each request, and every request ends once.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use proptest::prelude::*;
@@ -81,6 +82,24 @@ struct Model {
 const URGENCIES: [Urgency; 3] = [Urgency::Reader, Urgency::Download, Urgency::Repair];
 const LEAF: u64 = 200_000;
 
+/// Of three nodes, so that several ask for the same.
+fn order(ticket: Ticket, leaves: u32, urgency: Urgency) -> Order {
+    let run = Run {
+        node: ticket.0 % 3,
+        first: 0,
+        count: leaves,
+    };
+    Order {
+        ticket,
+        urgency,
+        leaves,
+        runs: Arc::new([run]),
+        bytes: u64::MAX,
+        weight: 100,
+        whole: None,
+    }
+}
+
 impl Model {
     fn apply(&mut self, queues: &mut Queues<u8>, step: &Step) {
         match step {
@@ -98,14 +117,7 @@ impl Model {
                     delivered: 0,
                 };
                 self.live.insert(ticket, known);
-                let order = Order {
-                    ticket,
-                    urgency: URGENCIES[usize::from(*urgency)],
-                    leaves: *leaves,
-                    bytes: u64::MAX,
-                    weight: 100,
-                    whole: None,
-                };
+                let order = order(ticket, *leaves, URGENCIES[usize::from(*urgency)]);
                 let asker = *asker;
                 self.step(queues, Event::Asked { asker, order });
             }

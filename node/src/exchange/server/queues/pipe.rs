@@ -21,6 +21,8 @@ const SAMPLE_BYTES: u64 = 4 << 20;
 const STUCK: Duration = Duration::from_secs(60);
 /// Where memory is short, whoever needs longer than this for what it holds has to go.
 const DRIP: Duration = Duration::from_secs(10);
+/// What waits for one that takes nothing for so long does not keep others waiting.
+const STALLED: Duration = Duration::from_secs(1);
 /// It is watched for as long before that is said, and its pace counts no longer than a window.
 const WATCHED: Duration = Duration::from_secs(2);
 const WINDOW: Duration = Duration::from_secs(10);
@@ -136,7 +138,7 @@ impl Pipe {
         (rate.saturating_mul(millis) / 1000).min(limit)
     }
 
-    const fn held(&self) -> u64 {
+    pub(super) const fn held(&self) -> u64 {
         self.reading + self.unwritten
     }
 
@@ -175,6 +177,12 @@ impl Pipe {
         // What it takes in `DRIP` at the pace at which it took since it is watched.
         let takes = u128::from(self.window_bytes) * DRIP.as_millis();
         watched >= WATCHED && takes < u128::from(self.unwritten) * watched.as_millis()
+    }
+
+    /// Bytes in it that are not about to leave: its asker has taken nothing for a second, or drips.
+    pub(super) fn stalled(&self, now: Time) -> u64 {
+        let stalls = now >= self.progress + STALLED || self.is_drip(now);
+        if stalls { self.unwritten } else { 0 }
     }
 
     /// Begins a new window, if one is over.

@@ -2,6 +2,7 @@
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::*;
@@ -170,6 +171,7 @@ impl Rig {
                 ticket,
                 urgency: Urgency::Download,
                 leaves,
+                runs: Arc::default(),
                 bytes: u64::from(leaves) * size,
                 weight: 200,
                 whole,

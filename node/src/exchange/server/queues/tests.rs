@@ -1,6 +1,7 @@
 //! The queues' rules, one by one.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::*;
@@ -12,6 +13,7 @@ fn order(ticket: u64, leaves: u32) -> Order {
         ticket: Ticket(ticket),
         urgency: Urgency::Download,
         leaves,
+        runs: Arc::default(),
         bytes: u64::MAX,
         weight: 100,
         whole: None,
