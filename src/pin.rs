@@ -315,6 +315,11 @@ impl Pins {
         Ok(None)
     }
 
+    /// Whether `root` itself is pinned, and all below it.
+    pub fn is_recursive(&self, root: &Cid) -> Result<bool, StoreError> {
+        Ok(self.kept(PinKind::Recursive, root, now())?.is_some())
+    }
+
     /// Calls `each` with all pins until it returns `false`: those of one kind behind those of the
     /// other, in the order of their keys, which means nothing. In bounded memory; `each` may take its
     /// time.

@@ -103,6 +103,14 @@ impl Hold {
     pub fn root(&self) -> Option<&Cid> {
         self.path.first()
     }
+
+    /// The held ones of the links of its node; `None` where there are not so many.
+    #[must_use]
+    pub fn extent<'a>(&self, links: &'a [Link]) -> Option<&'a [Link]> {
+        let first = usize::try_from(self.first).ok()?;
+        let count = usize::try_from(self.count).ok()?;
+        links.get(first..first.checked_add(count)?)
+    }
 }
 
 impl Segments {

@@ -28,7 +28,7 @@ pub(crate) use plumbing::{
     Block, BlockGet, BlockPut, BlockRm, Completions, Config, Dag, DagGet, DagStat, Gc, Man, Repo,
 };
 pub(crate) use proof::{Proof, ProofMake, ProofVerb, ProofVerify};
-pub(crate) use replication::{Copies, Doctor, Repair, Status};
+pub(crate) use replication::{Copies, Doctor, Drain, Repair, Status};
 pub(crate) use swarm::{Connect, Network, Peers, Providers, Run};
 
 /// A content store without a centre: what goes in has the CID that IPFS gives it, and whoever has the
@@ -90,6 +90,7 @@ pub(crate) enum Command {
     Status(Status),
     Doctor(Doctor),
     Repair(Repair),
+    Drain(Drain),
     Connect(Connect),
     Providers(Providers),
     #[command(subcommand)]

@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use store::unixfs::Piece;
 use store_node::api::client::{Client, ClientError, Closer, Events, Sender};
-use store_node::api::message::{Event, Found, Item, LandFile, LandStep, Many, Request};
+use store_node::api::message::{
+    CopiesMade, Event, Found, Item, LandFile, LandStep, Many, Phase, Request,
+};
 use store_node::node::{self, Host, Reached};
 
 use crate::args::Network;
@@ -32,6 +34,8 @@ pub(crate) struct Conversation {
     display: Display,
     /// Whether how far it is, is an answer.
     tells: bool,
+    /// What was last heard of copies that are waited for.
+    copies: Option<CopiesMade>,
     host: Option<Host>,
 }
 
@@ -97,6 +101,7 @@ impl Conversation {
                 first,
                 display,
                 tells: false,
+                copies: None,
                 host,
             });
         }
@@ -137,6 +142,7 @@ impl Conversation {
             let Some(event) = event else { return Ok(None) };
             match event {
                 Event::Progress(_) | Event::Waiting { .. } => {
+                    self.hear_of_copies(&event);
                     self.display.show(&event);
                     if let Some(told) = Told::of(&event).filter(|_| self.tells) {
                         return Ok(Some(Answer::Told(told)));
@@ -161,6 +167,22 @@ impl Conversation {
                     return Err(interrupted_or(failure));
                 }
             }
+        }
+    }
+
+    /// What was last heard of the copies that are waited for; `None` where nothing was waited for yet.
+    pub(crate) const fn copies(&self) -> Option<CopiesMade> {
+        self.copies
+    }
+
+    fn hear_of_copies(&mut self, event: &Event) {
+        match event {
+            Event::Progress(progress) => self.copies = progress.copies.or(self.copies),
+            Event::Waiting {
+                phase: Phase::Copying,
+                ..
+            } => self.copies = self.copies.or_else(|| Some(CopiesMade::default())),
+            _ => {}
         }
     }
 

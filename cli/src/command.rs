@@ -10,6 +10,7 @@ mod config;
 mod converse;
 mod dag;
 mod doctor;
+mod drain;
 mod gc;
 mod get;
 mod import_kubo;
@@ -52,6 +53,7 @@ impl Command {
             Self::Members => members::run(context),
             Self::Status(args) => status::run(&args, context),
             Self::Doctor(Doctor {}) => doctor::run(context),
+            Self::Drain(args) => drain::run(&args, context),
             Self::Repair(args) => repair::run(&args, context),
             Self::Connect(args) => swarm::connect(&args, context),
             Self::Swarm(args) => membership::run(args, context),

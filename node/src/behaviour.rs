@@ -37,8 +37,9 @@ const MAX_MEMORY: f64 = 0.8;
 /// Sessions have their own, shorter deadlines from measured rates.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(120);
 
-/// Requests under way on one connection, both directions together. Excess ones are dropped without a word by
-/// libp2p, so this stands far above what a session keeps in flight per peer.
+/// Requests under way on one connection, both directions together. Of those beyond libp2p fails our own, and resets
+/// the streams of the peer's before anybody here hears of them: the peer's request fails without a Busy. So this stands
+/// far above what a session keeps in flight per peer.
 const MAX_STREAMS: usize = 256;
 
 /// A DHT query is given up after this long; libp2p's 60 s is how long a person would watch.
@@ -60,7 +61,7 @@ const MEMBER_STREAMS: usize = 32;
 const REPLICA_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// Questions of replication on one connection, both directions together: each is 64 KiB at most, its answer
-/// 256 KiB. Who would have more under way with one peer is told so at once, and asks later.
+/// 256 KiB. Beyond, as with [`MAX_STREAMS`]: the replicator keeps its own at a third of it, and the others wait their turn.
 const REPLICA_STREAMS: usize = 32;
 
 /// A host behind one address (a NAT, a machine with many nodes) may have this many peers before
@@ -156,7 +157,7 @@ fn kademlia(
     // a LAN nobody ever does.
     kademlia.set_mode(Some(match config.role {
         Role::Storage => kad::Mode::Server,
-        Role::Client => kad::Mode::Client,
+        Role::Client | Role::Guest => kad::Mode::Client,
     }));
     kademlia
 }
@@ -233,11 +234,11 @@ fn multicast(wanted: bool, peer: PeerId) -> Option<mdns::tokio::Behaviour> {
         .ok()
 }
 
-/// A client asks nothing here, and tells nobody that it could be asked.
+/// A client tells nobody that it could be asked here; only a guest asks.
 fn member(config: &NetworkConfig) -> request_response::Behaviour<MemberCodec> {
     let support = match config.role {
         Role::Storage => ProtocolSupport::Full,
-        Role::Client => ProtocolSupport::Outbound,
+        Role::Client | Role::Guest => ProtocolSupport::Outbound,
     };
     request_response::Behaviour::with_codec(
         MemberCodec::default(),

@@ -68,6 +68,10 @@ pub(crate) enum Command {
     Offer {
         offer: Offer,
     },
+    SetLeaving {
+        leaving: bool,
+        noted: oneshot::Sender<()>,
+    },
     Hold {
         holdings: Holdings,
     },

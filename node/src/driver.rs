@@ -132,6 +132,10 @@ impl Driver {
                 drop(reply.send((self.members.members(), self.members.sight())));
             }
             Command::Offer { offer } => self.members.offer(&offer),
+            Command::SetLeaving { leaving, noted } => {
+                self.members
+                    .set_leaving(swarm, &mut self.peers, leaving, noted);
+            }
             Command::Hold { holdings } => self.members.hold(holdings),
             Command::Peers { reply } => drop(reply.send(self.peers.list())),
             Command::Addresses { reply } => drop(reply.send(self.listeners.full())),
@@ -218,7 +222,7 @@ impl Driver {
     async fn say_goodbye(&mut self) {
         self.members.leave(&mut self.swarm, &mut self.peers);
         let told = async {
-            while !self.members.has_left() {
+            while !self.members.is_noted() {
                 let event = self.swarm.select_next_some().await;
                 self.on_swarm_event(event);
             }
@@ -247,11 +251,12 @@ impl Driver {
             swarm,
             peers,
             discovery,
+            members,
             written,
             ..
         } = self;
         // The last of those who write: the writer ends when they are gone.
-        drop((swarm, peers, discovery));
+        drop((swarm, peers, discovery, members));
         if tokio::time::timeout(CLOSE_TIMEOUT, written).await.is_err() {
             tracing::warn!("what was learned of the swarm was not written in time");
         }

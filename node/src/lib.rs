@@ -8,6 +8,7 @@ mod behaviour;
 mod blocking;
 mod command;
 mod discovery;
+mod draining;
 mod driver;
 pub mod exchange;
 mod framing;

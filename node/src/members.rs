@@ -7,6 +7,7 @@
 //! a simulator drives thousands of them in virtual time, the node one of them in the swarm.
 
 mod ask;
+mod awaited;
 mod churn;
 mod codec;
 mod core;
@@ -32,7 +33,8 @@ pub(crate) use self::ask::{Action, Answer, Ask, Claim, Ticket, Token};
 pub(crate) use self::core::Core;
 #[cfg(test)]
 pub(crate) use self::record::Author;
-pub(crate) use self::record::{Offer, member_of, peer_of};
-pub(crate) use self::service::{GOODBYE, Service};
+pub use self::record::Offer;
+pub(crate) use self::record::{member_of, peer_of};
+pub(crate) use self::service::{GOODBYE, Loaded, Service, load};
 pub use self::settings::Settings;
 pub use self::view::{Health, Member, Sight};

@@ -381,8 +381,15 @@ impl Network {
     }
 
     /// Tells the other members what we offer, as far as it changed.
-    pub(crate) async fn offer(&self, offer: Offer) {
+    pub async fn offer(&self, offer: Offer) {
         self.tell(Command::Offer { offer }).await;
+    }
+
+    /// Tells the other members that we are about to leave, or stay after all. Those who are connected have taken
+    /// note when this returns, or cannot be reached; the others hear of it.
+    pub(crate) async fn set_leaving(&self, leaving: bool) {
+        let noted = self.ask(|noted| Command::SetLeaving { leaving, noted });
+        noted.await.unwrap_or_default();
     }
 
     /// The addresses that we listen on, each with our `/p2p/` at its end.

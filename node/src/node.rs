@@ -117,7 +117,13 @@ impl Node {
         };
         let upkeep = Upkeep::start(Arc::clone(&repo)).map_err(NodeError::Threads)?;
         let scrub = config.storage.scrub_interval.get();
-        let scrub = scrub.and_then(|every| Scrubber::start(&repo, every, joined.metrics()));
+        let told = Arc::clone(&joined);
+        let tell = move |rotten| {
+            if let Some(replication) = told.replication() {
+                told.wait_for(replication.rotten(rotten));
+            }
+        };
+        let scrub = scrub.and_then(|every| Scrubber::start(&repo, every, joined.metrics(), tell));
         let service = Service::with_node(Arc::clone(&repo), config, Arc::clone(&joined));
         // Last: a command that gets through finds everything running.
         let host = match Host::serve(repo, service) {

@@ -24,8 +24,9 @@ pub use self::tree::Tree;
 /// a round trip no more often.
 pub const LISTED: usize = 16;
 
-/// Rounds of one comparison at most: a liar could go on for ever. Sixty-four places a round, this is
-/// enough for two sets of a million items that share none.
+/// Rounds of one comparison at most: a liar could go on for ever. At sixty-four places a round they list
+/// four million items where each list has sixteen, as many as the largest set here may have (pin records); an honest
+/// comparison of more goes on in the next one, with what is left.
 const MAX_ROUNDS: usize = 4096;
 
 /// A set that can be compared.

@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
+use store::cid::Key;
 use store::repo::Repo;
-use store::scrub::{Scrub, ScrubState};
+use store::scrub::{Finding, Kind, Scrub, ScrubState};
 
 use crate::metrics::Metrics;
 
@@ -33,9 +34,14 @@ pub(crate) struct Scrubber {
 }
 
 impl Scrubber {
-    /// Starts one that looks at all of `repo` once in `interval`. `None` where there is no thread for
-    /// it, which is no reason not to run.
-    pub(crate) fn start(repo: &Arc<Repo>, interval: Duration, metrics: &Metrics) -> Option<Self> {
+    /// Starts one that looks at all of `repo` once in `interval`, and tells of rotten blocks, 512 at most at once.
+    /// `None` where there is no thread for it, which is no reason not to run.
+    pub(crate) fn start(
+        repo: &Arc<Repo>,
+        interval: Duration,
+        metrics: &Metrics,
+        tell: impl Fn(Vec<Key>) + Send + 'static,
+    ) -> Option<Self> {
         let numbers = ScrubMetrics::default();
         numbers.register(metrics);
         let (stop, stopped) = sync_channel(1);
@@ -57,6 +63,11 @@ impl Scrubber {
                         numbers.bytes.inc_by(examined.bytes);
                         numbers.found.inc_by(examined.findings.len() as u64);
                         numbers.show(scrub.state());
+                        let rotten = examined.findings.into_iter().filter(is_rot);
+                        let rotten: Vec<Key> = rotten.filter_map(|it| it.key).collect();
+                        if !rotten.is_empty() {
+                            tell(rotten);
+                        }
                         scrub.pause()
                     }
                     Err(error) => {
@@ -84,6 +95,11 @@ impl Scrubber {
             tracing::warn!("the scrub panicked");
         }
     }
+}
+
+/// Whether others may have what is wrong with it.
+fn is_rot(finding: &Finding) -> bool {
+    matches!(finding.kind, Kind::Rot | Kind::Missing | Kind::Dangling)
 }
 
 impl ScrubMetrics {

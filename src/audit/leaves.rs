@@ -33,10 +33,7 @@ impl<'a> SegmentLeaves<'a> {
         let cids: Vec<Cid> = if hold.count == 0 && links.is_empty() {
             vec![*node]
         } else {
-            let first = usize::try_from(hold.first).unwrap_or(usize::MAX);
-            let count = usize::try_from(hold.count).unwrap_or(usize::MAX);
-            let end = first.saturating_add(count);
-            let Some(children) = links.get(first..end) else {
+            let Some(children) = hold.extent(&links) else {
                 return Ok(None);
             };
             children.iter().map(|link| link.cid).collect()

@@ -9,6 +9,8 @@ pub enum RepoFile {
     SwarmKey,
     /// Whom the node stores for, and how much.
     Owners,
+    /// The swarm that the node is about to leave; no part of a backup, whose node is another one.
+    Draining,
 }
 
 impl RepoFile {
@@ -19,6 +21,7 @@ impl RepoFile {
             Self::Identity => "identity.key",
             Self::SwarmKey => "swarm.key",
             Self::Owners => "owners",
+            Self::Draining => "draining",
         }
     }
 }

@@ -20,7 +20,7 @@ use bytes::Bytes;
 pub use message::{Accusation, MemberRequest, MemberResponse, Rumour, Told};
 pub use step::Step;
 
-use super::proto::{Bound, decode};
+use super::proto::{Bound, Tag, decode};
 use super::{MAX_ADDRESS_SIZE, WireError, at_most};
 
 /// The largest record in bytes, its signature not counted: 16 addresses of usual length and 16 tags
@@ -317,20 +317,16 @@ impl Tags {
         self.0.iter().map(|(name, value)| (&**name, &**value))
     }
 
-    fn to_proto(&self) -> Vec<proto::Tag> {
-        let tag = |(name, value): (&String, &String)| proto::Tag {
-            name: name.clone(),
-            value: value.clone(),
-        };
-        self.0.iter().map(tag).collect()
+    fn to_proto(&self) -> Vec<Tag> {
+        self.iter().map(Tag::of).collect()
     }
 
-    fn of_proto(tags: Vec<proto::Tag>) -> Result<Self, WireError> {
+    fn of_proto(tags: Vec<Tag>) -> Result<Self, WireError> {
         // In order, so that a record has one form.
         if !tags.is_sorted_by(|a, b| a.name < b.name) {
             return Err(WireError::Field("tags"));
         }
-        let tags = tags.into_iter().map(|tag| (tag.name, tag.value));
+        let tags = tags.into_iter().map(Tag::pair);
         Self::new(tags).map_err(|_| WireError::Field("tags"))
     }
 }

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use crate::cid::{self, Cid};
 
 use super::member::{MemberId, check_tag};
-use super::proto::{Bound, decode};
+use super::proto::{Bound, Tag, decode};
 use super::{WireError, at_most};
 
 /// The largest record in bytes, its signature not counted: 32 tags of the largest size are 3.3 KiB.
@@ -169,21 +169,20 @@ fn check_tags(field: &'static str, tags: &[(String, String)]) -> Result<(), Wire
     }
 }
 
-fn tags_out(tags: &[(String, String)]) -> Vec<proto::Tag> {
-    let tag = |(name, value): &(String, String)| proto::Tag {
-        name: name.clone(),
-        value: value.clone(),
-    };
-    tags.iter().map(tag).collect()
+fn tags_out(tags: &[(String, String)]) -> Vec<Tag> {
+    let tags = tags.iter().map(|(name, value)| (&**name, &**value));
+    tags.map(Tag::of).collect()
 }
 
-fn tags_in(tags: Vec<proto::Tag>) -> Vec<(String, String)> {
-    tags.into_iter().map(|tag| (tag.name, tag.value)).collect()
+fn tags_in(tags: Vec<Tag>) -> Vec<(String, String)> {
+    tags.into_iter().map(Tag::pair).collect()
 }
 
 /// The messages as protobuf.
 mod proto {
     use bytes::Bytes;
+
+    use super::Tag;
 
     #[derive(Clone, PartialEq, prost::Message)]
     pub(super) struct PinRecord {
@@ -218,14 +217,6 @@ mod proto {
         pub(super) priority: u32,
         #[prost(uint64, tag = "8")]
         pub(super) expires: u64,
-    }
-
-    #[derive(Clone, PartialEq, prost::Message)]
-    pub(super) struct Tag {
-        #[prost(string, tag = "1")]
-        pub(super) name: String,
-        #[prost(string, tag = "2")]
-        pub(super) value: String,
     }
 }
 

@@ -103,6 +103,26 @@ pub(super) struct Node {
     pub(super) leaves: Bytes,
 }
 
+/// A name and a value, of a member's record or a pin's.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(super) struct Tag {
+    #[prost(string, tag = "1")]
+    pub(super) name: String,
+    #[prost(string, tag = "2")]
+    pub(super) value: String,
+}
+
+impl Tag {
+    pub(super) fn of((name, value): (&str, &str)) -> Self {
+        let (name, value) = (name.to_owned(), value.to_owned());
+        Self { name, value }
+    }
+
+    pub(super) fn pair(self) -> (String, String) {
+        (self.name, self.value)
+    }
+}
+
 /// What a repeated field may hold, summed over its occurrences.
 pub(super) struct Bound {
     pub(super) tag: u32,

@@ -10,6 +10,8 @@ mod response;
 #[cfg(test)]
 mod tests;
 
+use sha2::{Digest as _, Sha256};
+
 use crate::audit;
 use crate::segment::{Hold, SegmentId};
 
@@ -81,6 +83,9 @@ pub enum ReplicaRequest {
     Fetch(Vec<[u8; 32]>),
     /// Pin records that are new to the asker.
     Pins(Vec<Signed>),
+    /// Where does what each believes of the segments that both have differ? An item's key is the segment, its stamp
+    /// the sum of [`holder_print`] over all that are known to hold it, both included, modulo 2^64.
+    Shared(Vec<Question>),
 }
 
 /// An answer.
@@ -105,7 +110,7 @@ pub enum ReplicaResponse {
     },
     /// To a Challenge; `None` where the segment is unknown here.
     Answer(Option<audit::Answer>),
-    /// To a Compare: one for each question, in that order.
+    /// To a Compare or Shared: one for each question, in that order.
     Verdicts(Vec<Verdict>),
     /// To a Fetch: those that are known.
     Pins(Vec<Signed>),
@@ -150,6 +155,8 @@ pub struct Receipt {
 pub struct Told {
     /// Which.
     pub segment: SegmentId,
+    /// Whether the asker keeps it in any case: its own owner has pinned it.
+    pub is_pinned: bool,
     /// Others that have said so themselves.
     pub holders: Vec<MemberId>,
 }
@@ -159,6 +166,8 @@ pub struct Told {
 pub struct Checked {
     /// Whether it has it.
     pub has: bool,
+    /// Whether it keeps it in any case.
+    pub is_pinned: bool,
     /// Others that have said so themselves.
     pub holders: Vec<MemberId>,
 }
@@ -177,9 +186,9 @@ pub enum Leave {
 /// How many holders each [`Checked`] may name, so that an answer about so many segments is not too large.
 #[must_use]
 pub const fn holders_each(segments: usize) -> usize {
-    // Eight bytes around the holders of each: `Checked::size`.
+    // Ten bytes around the holders of each: `Checked::size`.
     let room = match RESPONSE_ROOM.checked_div(segments) {
-        Some(room) => room.saturating_sub(8) / 32,
+        Some(room) => room.saturating_sub(10) / 32,
         None => MAX_TOLD_HOLDERS,
     };
     if room < MAX_TOLD_HOLDERS {
@@ -187,6 +196,16 @@ pub const fn holders_each(segments: usize) -> usize {
     } else {
         MAX_TOLD_HOLDERS
     }
+}
+
+/// What a holder adds to the stamp of a segment in [`ReplicaRequest::Shared`]: the first 8 bytes of SHA-256 over its
+/// id and one byte, 1 where it keeps its copy in any case.
+#[must_use]
+pub fn holder_print(holder: &MemberId, is_pinned: bool) -> u64 {
+    let hash = Sha256::new().chain_update(holder.0);
+    let hash = hash.chain_update([u8::from(is_pinned)]).finalize();
+    hash.first_chunk()
+        .map_or(0, |half| u64::from_be_bytes(*half))
 }
 
 /// What a holder signs: which bytes it has in which network.

@@ -1,9 +1,19 @@
 use bytes::BufMut;
 use proptest::prelude::*;
+use proptest::sample::Index;
 
 use super::*;
 use crate::block::MAX_BLOCK_SIZE;
 use crate::cid::{Cid, Codec, Version, from_digest};
+
+/// These bytes with one of them changed, and cut behind another.
+pub(super) fn damaged(bytes: &[u8], at: Index, byte: u8, cut: Index) -> Bytes {
+    let mut bytes = bytes.to_vec();
+    let place = at.index(bytes.len());
+    bytes[place] = byte;
+    bytes.truncate(cut.index(bytes.len()) + 1);
+    bytes.into()
+}
 
 fn cid() -> impl Strategy<Value = Cid> {
     (any::<[u8; 32]>(), any::<bool>(), any::<bool>()).prop_map(|(digest, raw, old)| {
@@ -153,18 +163,10 @@ proptest! {
     fn a_damaged_message_never_panics(
         request in request(), response in response(), at: prop::sample::Index, byte: u8, cut: prop::sample::Index,
     ) {
-        let mut bytes = request.encode().unwrap().slice(LENGTH_SIZE..).to_vec();
-        let place = at.index(bytes.len());
-        bytes[place] = byte;
-        bytes.truncate(cut.index(bytes.len()) + 1);
-        let bytes = Bytes::from(bytes);
+        let bytes = damaged(&request.encode().unwrap()[LENGTH_SIZE..], at, byte, cut);
         let _ = Request::decode(&bytes);
         let _ = Ask::decode(&bytes);
-        let mut bytes = whole(&response.encode().unwrap()).to_vec();
-        let place = at.index(bytes.len());
-        bytes[place] = byte;
-        bytes.truncate(cut.index(bytes.len()) + 1);
-        let _ = Response::decode(&bytes.into());
+        let _ = Response::decode(&damaged(&whole(&response.encode().unwrap()), at, byte, cut));
     }
 }
 

@@ -7,11 +7,8 @@
 use std::fs::File;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
-
-use sha2::{Digest, Sha256};
 
 mod copies;
 mod first;
@@ -21,6 +18,16 @@ mod many;
 #[allow(unreachable_pub, clippy::unwrap_used, reason = "shared with the tests")]
 mod rounds;
 
+#[path = "../e2e/fleet.rs"]
+#[allow(
+    dead_code,
+    unreachable_pub,
+    clippy::unwrap_used,
+    reason = "shared with the tests"
+)]
+mod fleet;
+#[path = "../e2e/net.rs"]
+#[allow(unreachable_pub, dead_code, reason = "shared with the tests")]
 mod net;
 mod swarm;
 
@@ -33,7 +40,7 @@ mod swarm;
 )]
 mod support;
 
-use support::{Place, output, same};
+use support::{Place, output, same, sha256};
 
 const MIB: u64 = 1 << 20;
 
@@ -135,19 +142,6 @@ fn add(mib: u64, rounds: usize) {
     ];
     race(rounds, &mut contenders);
     report_rates(mib * MIB, &contenders);
-}
-
-fn sha256(path: &Path) -> [u8; 32] {
-    let mut hash = Sha256::new();
-    let mut file = File::open(path).expect("it was just made");
-    let mut buffer = vec![0; 1 << 20];
-    loop {
-        let n = file.read(&mut buffer).expect("it can be read");
-        if n == 0 {
-            return hash.finalize().into();
-        }
-        hash.update(&buffer[..n]);
-    }
 }
 
 fn get(mib: u64, rounds: usize) {
@@ -435,7 +429,7 @@ fn main() {
                 std::io::stderr(),
                 "usage: bench add|get|car|small|tree|gc|space|first|stdin|swarm|fan [--mib N] [--runs R] [--files F] \
                  [--blocks N] [--cids N]\n       bench swarm [--rates 100,100,…] [--halves] [--fault kill|stall|slow|return --at S]\n       \
-                 bench fan [--mbit N] [--downloaders N]\n       bench copies histories|quorum|large|sight [--seed N] …"
+                 bench fan [--mbit N] [--downloaders N]\n       bench copies histories|quorum|large|sight|rot|liars|fetch [--seed N] …"
             );
             std::process::exit(2);
         }

@@ -1,35 +1,44 @@
 //! Copies on other members, between real nodes: waited for, looked at, made again when a member dies; and what
 //! is said where there are too few members, or no node.
 
+use std::io::{BufRead as _, BufReader};
+use std::process::{Child, Stdio};
 use std::time::Duration;
 
+use rustix::process::Signal;
 use serde_json::Value;
 
-use crate::support::{Finished, Node, Place, eventually, finish, output};
+use crate::support::{Finished, Node, Place, eventually, finish, output, same, signal};
 
 /// Until a dead member is known to be gone, and a copy is made in its place, on a machine with other things
 /// to do.
-const SOON: Duration = Duration::from_secs(120);
+pub const SOON: Duration = Duration::from_secs(120);
 
 /// Waits of replication are so much shorter: ten minutes are a second.
 const SCALE: &str = "600";
 
 /// Repos of one private swarm.
-struct Swarm {
-    place: Place,
+pub struct Swarm {
+    pub place: Place,
     key: String,
+    scale: &'static str,
 }
 
 impl Swarm {
     /// Its first member is `a`.
     fn new() -> Self {
+        Self::at(SCALE)
+    }
+
+    /// With waits so many times shorter.
+    pub fn at(scale: &'static str) -> Self {
         let place = Place::new();
         let key = output(place.store("a").args(["swarm", "init", "--quiet"]));
-        Self { place, key }
+        Self { place, key, scale }
     }
 
     /// A node on `repo`, which the others find by `at`.
-    fn node(&self, repo: &str, at: Option<&Node>) -> Node {
+    pub fn node(&self, repo: &str, at: Option<&Node>) -> Node {
         if repo != "a" {
             output(self.place.store(repo).args(["swarm", "join", &self.key]));
         }
@@ -40,16 +49,16 @@ impl Swarm {
         }
         // However full this machine's disk is, the members have room.
         run.env("STORE_STORAGE_QUOTA", "1GiB");
-        run.env("STORE_REPLICATION_TIME_SCALE", SCALE);
+        run.env("STORE_REPLICATION_TIME_SCALE", self.scale);
         Node::start(run)
     }
 
-    fn run(&self, repo: &str, args: &[&str]) -> Finished {
+    pub fn run(&self, repo: &str, args: &[&str]) -> Finished {
         finish(self.place.store(repo).args(args))
     }
 
     /// The objects that a command prints, and its exit code.
-    fn json(&self, repo: &str, args: &[&str]) -> (Vec<Value>, i32) {
+    pub fn json(&self, repo: &str, args: &[&str]) -> (Vec<Value>, i32) {
         let finished = finish(self.place.store(repo).arg("--json").args(args));
         let text = std::str::from_utf8(&finished.stdout).unwrap().lines();
         let objects = text.map(|line| serde_json::from_str(line).unwrap());
@@ -57,7 +66,7 @@ impl Swarm {
     }
 
     /// Waits until `repo` sees so many members, all with room.
-    fn sees(&self, repo: &str, count: usize) {
+    pub fn sees(&self, repo: &str, count: usize) {
         eventually("all members are known, with their room", SOON, || {
             let (members, _) = self.json(repo, &["members"]);
             let ready = |it: &&Value| {
@@ -67,14 +76,14 @@ impl Swarm {
         });
     }
 
-    fn add(&self, repo: &str, file: &str, seed: u64, more: &[&str]) -> Finished {
+    pub fn add(&self, repo: &str, file: &str, seed: u64, more: &[&str]) -> Finished {
         let file = self.place.file(file, seed, 3 << 20);
         let mut add = self.place.store(repo);
         finish(add.args(["add", "--quiet"]).arg(&file).args(more))
     }
 
     /// The status of a content, once it is at its target there.
-    fn at_target(&self, repo: &str, cid: &str) -> Value {
+    pub fn at_target(&self, repo: &str, cid: &str) -> Value {
         eventually("as many copies as are wanted", SOON, || {
             let (mut told, code) = self.json(repo, &["status", cid]);
             (code == 0).then(|| told.pop().unwrap())
@@ -82,12 +91,12 @@ impl Swarm {
     }
 }
 
-fn peer(node: &Node) -> String {
+pub fn peer(node: &Node) -> String {
     node.tcp().rsplit('/').next().unwrap().to_owned()
 }
 
 /// Who has a copy, by the status of a content.
-fn holders(status: &Value) -> Vec<String> {
+pub fn holders(status: &Value) -> Vec<String> {
     let live = status["members"].as_array().unwrap().iter();
     let live = live.filter(|it| it["live"] == true);
     live.map(|it| it["peer"].as_str().unwrap().to_owned())
@@ -245,14 +254,103 @@ fn two_members_are_too_few_for_three_copies_and_that_is_said() {
 }
 
 #[test]
-fn without_a_node_a_wish_is_kept_and_no_copy_is_waited_for() {
+fn without_a_node_the_command_serves_until_there_are_copies() {
     let swarm = Swarm::new();
-    let refused = swarm.add("a", "file", 4, &["--wait", "quorum"]);
-    assert_eq!(refused.code(), 1);
-    assert!(refused.stdout.is_empty());
-    assert!(refused.stderr.contains("store run"), "{}", refused.stderr);
-    let (stat, _) = swarm.json("a", &["repo", "stat"]);
-    assert_eq!(stat[0]["blocks"], 0, "nothing was added");
+    let a = swarm.node("a", None);
+    let others = ["b", "c"].map(|repo| swarm.node(repo, Some(&a)));
+    swarm.sees("a", 3);
+    output(swarm.place.store("d").args(["swarm", "join", &swarm.key]));
+    let file = swarm.place.file("file", 7, 3 << 20);
+    let add = |more: &[&str]| {
+        let mut add = swarm.place.store("d");
+        add.args(["add", "--quiet", "--replicas", "3"]).arg(&file);
+        add.env("STORE_NETWORK_BOOTSTRAP", a.tcp());
+        add.env("STORE_NETWORK_MDNS", "false");
+        add.env("STORE_NETWORK_LISTEN", "/ip4/127.0.0.1/tcp/0");
+        finish(add.args(more))
+    };
+    let added = add(&["--wait", "quorum"]);
+    let cid = added.text();
+    assert_eq!(cid.lines().count(), 1, "the CID and nothing else: {cid}");
+    // Nothing of it is at its adder's any more.
+    std::fs::remove_dir_all(swarm.place.path("d")).unwrap();
+    let out = swarm.place.path("out");
+    let mut get = swarm.place.store("c");
+    output(get.args(["get", &cid, "--timeout", "60s", "-o"]).arg(&out));
+    same(&file, &out);
+    let told = eventually("the third copy follows by itself", SOON, || {
+        let told = ["a", "b", "c"].map(|repo| swarm.json(repo, &["status", &cid]));
+        told.into_iter().find(|(_, code)| *code == 0)?.0.pop()
+    });
+    let mut expected = [&a, &others[0], &others[1]].map(peer).to_vec();
+    let mut held = holders(&told);
+    expected.sort();
+    held.sort();
+    assert_eq!(held, expected, "who adds and goes has no copy that counts");
+    drop((a, others));
+}
+
+/// Waits for the line that a command prints.
+fn first_line(child: &mut Child) -> String {
+    let mut line = String::new();
+    let stdout = child.stdout.take().unwrap();
+    BufReader::new(stdout).read_line(&mut line).unwrap();
+    line.trim_end().to_owned()
+}
+
+#[test]
+fn a_node_that_dies_while_copies_are_waited_for_is_a_partial() {
+    let swarm = Swarm::new();
+    let a = swarm.node("a", None);
+    let b = swarm.node("b", Some(&a));
+    swarm.sees("a", 2);
+    // It is here, and says nothing.
+    signal(b.child(), Signal::STOP);
+    let file = swarm.place.file("file", 8, 3 << 20);
+    let mut add = swarm.place.store("a");
+    add.args(["add", "--quiet", "--replicas", "3", "--wait", "quorum"]);
+    add.arg(&file).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = add.spawn().unwrap();
+    let cid = first_line(&mut child);
+    assert!(cid.starts_with("bafy"), "{cid}");
+    let placing = || {
+        let (told, _) = swarm.json("a", &["status", &cid]);
+        (told.last()?["segments"] == 1).then_some(())
+    };
+    eventually("its copies are being made", SOON, placing);
+    a.kill();
+    let ended = child.wait_with_output().unwrap();
+    let said = String::from_utf8(ended.stderr).unwrap();
+    assert_eq!(ended.status.code(), Some(6), "{said}");
+    assert!(said.contains("is added, but"), "{said}");
+    // How far it was is told a few times a second.
+    let heard = ["0 of 1 part had a quorum", "none was heard of"];
+    assert!(heard.iter().any(|it| said.contains(it)), "{said}");
+    assert!(said.contains("store run"), "{said}");
+
+    // What it said is so: the next node has the copies made.
+    signal(b.child(), Signal::CONT);
+    let a = swarm.node("a", Some(&b));
+    eventually("the copy that was missing", SOON, || {
+        let (told, _) = swarm.json("a", &["status", &cid]);
+        (told.last()?["verified"] == 2).then_some(())
+    });
+    drop((a, b));
+}
+
+#[test]
+fn without_a_node_and_alone_a_wish_is_kept() {
+    let swarm = Swarm::new();
+    let mut add = swarm.place.store("a");
+    let file = swarm.place.file("file", 4, 3 << 20);
+    add.args(["add", "--quiet", "--wait", "quorum"]).arg(&file);
+    add.env("STORE_NETWORK_MDNS", "false");
+    add.env("STORE_NETWORK_LISTEN", "/ip4/127.0.0.1/tcp/0");
+    let alone = finish(&mut add);
+    assert_eq!(alone.code(), 6, "{}", alone.stderr);
+    let why = "no other member is here";
+    assert!(alone.stderr.contains(why), "{}", alone.stderr);
+    assert!(alone.stdout.starts_with(b"bafy"), "{:?}", alone.stdout);
     for args in [&["status"][..], &["repair", "--pause"]] {
         let refused = swarm.run("a", args);
         assert_eq!(refused.code(), 1, "{args:?}");
@@ -305,4 +403,48 @@ fn in_an_open_swarm_only_what_asks_for_copies_wants_them() {
     assert_eq!(status(&add(8, &[])), 6, "by its name");
     assert_eq!(status(&add(9, &["--replicas", "0"])), 3);
     drop(a);
+}
+
+/// Whoever starts alone, where nobody of its swarm is, is the one that is cut off.
+#[test]
+fn a_node_that_starts_alone_misses_the_others() {
+    let swarm = Swarm::at("20");
+    let a = swarm.node("a", None);
+    let b = swarm.node("b", Some(&a));
+    let c = swarm.node("c", Some(&a));
+    swarm.sees("b", 3);
+    b.stop();
+    a.kill();
+    c.kill();
+
+    let b = swarm.node("b", None);
+    let (status, code) = swarm.json("b", &["status"]);
+    let seen = (
+        &status[0]["members"]["usual"],
+        &status[0]["members"]["in_sight"],
+    );
+    assert_eq!((code, seen), (0, (&3.into(), &1.into())), "{status:?}");
+    assert_eq!(status[0]["brakes"]["blind"], true, "{status:?}");
+    let (found, code) = swarm.json("b", &["doctor"]);
+    let sight = |it: &Value| it["kind"] == "sight" && it["serious"] == true;
+    assert!(code == 6 && found.iter().any(sight), "{found:?}");
+    let (members, _) = swarm.json("b", &["members"]);
+    let gone = members.iter().filter(|it| it["health"] == "gone");
+    assert_eq!(gone.count(), 2, "{members:?}");
+
+    let a = swarm.node("a", Some(&b));
+    let c = swarm.node("c", Some(&b));
+    for repo in ["a", "b", "c"] {
+        eventually(
+            "all are in sight again, and nothing is held back",
+            SOON,
+            || {
+                let (status, _) = swarm.json(repo, &["status"]);
+                let members = &status[0]["members"];
+                let all = members["in_sight"] == 3 && members["vanished"] == 0;
+                (all && status[0]["brakes"]["blind"] == false).then_some(())
+            },
+        );
+    }
+    drop((a, b, c));
 }

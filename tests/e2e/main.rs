@@ -10,14 +10,24 @@
     reason = "a test that panics has said what is wrong"
 )]
 
+#[allow(
+    dead_code,
+    clippy::cast_precision_loss,
+    reason = "the benchmarks need all of it, and figures are for people"
+)]
+mod fleet;
+#[allow(dead_code, reason = "the benchmarks need all of it")]
+mod net;
 mod support;
 
 mod again;
 mod car;
 mod care;
 mod copies;
+mod drain;
 mod errors;
 mod gc;
+mod histories;
 mod hostile;
 mod kill;
 mod limits;
@@ -33,6 +43,7 @@ mod proof;
 mod references;
 mod reflink;
 mod resume;
+mod rot;
 mod shown;
 mod swarm;
 mod vectors;

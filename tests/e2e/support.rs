@@ -12,6 +12,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
+use sha2::{Digest, Sha256};
 use store::block::Block;
 use store::cid::{Codec, Version};
 use tempfile::TempDir;
@@ -355,6 +356,20 @@ pub fn write_noise(path: &Path, seed: u64, size: u64) {
             break;
         }
         file.write_all(&buffer[..n]).unwrap();
+    }
+}
+
+/// SHA-256 of a file.
+pub fn sha256(path: &Path) -> [u8; 32] {
+    let mut hash = Sha256::new();
+    let mut file = File::open(path).unwrap();
+    let mut buffer = vec![0; 1 << 20];
+    loop {
+        let n = file.read(&mut buffer).unwrap();
+        if n == 0 {
+            return hash.finalize().into();
+        }
+        hash.update(&buffer[..n]);
     }
 }
 

@@ -14,7 +14,8 @@ use store_config::ByteSize;
 pub(crate) enum Swarm {
     Init(SwarmInit),
     Join(SwarmJoin),
-    /// Be of no private swarm any more: the key is removed from this machine
+    /// Be of no private swarm any more: the key is removed from this machine (`store drain` first, so that the others
+    /// have what it has)
     Leave,
     /// Print the name of the swarm; that of a private one begins with `p-`, and is no secret
     Id,

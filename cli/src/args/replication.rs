@@ -93,6 +93,25 @@ pub(crate) struct Repair {
     pub(crate) resume: bool,
 }
 
+/// Make this node needless, so that it can be taken out: the others copy what it has
+///
+/// It takes nothing new from now on, serves what it has, and tells the others that its copies do not count any
+/// more. Waits until there are enough without it: exit code 0 when nothing on it is needed any more, and it can be
+/// stopped; 6 where that cannot be reached, and why (too few other members, say). Ctrl-C ends the waiting and not the
+/// drain, which also goes on when the node is started again.
+#[derive(Debug, Args)]
+pub(crate) struct Drain {
+    /// Wait for so long, then say what is missing (exit code 6) [default: however long it takes]
+    #[arg(long, value_name = "DURATION")]
+    pub(crate) wait_timeout: Option<Duration>,
+    /// Only say how far it is (exit code 6 if it is not complete, 3 if the node is not draining)
+    #[arg(long, conflicts_with_all = ["cancel", "wait_timeout"])]
+    pub(crate) status: bool,
+    /// Let the node stay after all
+    #[arg(long, conflicts_with = "wait_timeout")]
+    pub(crate) cancel: bool,
+}
+
 /// `64MiB` as well as `64MiB/s`.
 fn rate(text: &str) -> Result<RateLimit, store_config::InvalidRate> {
     if text == "off" || text.ends_with("/s") {

@@ -14,7 +14,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use store::unixfs::source::{self, Rules, SourceError, SourceOptions, Unopened};
 use store::unixfs::{Entry, Name};
 use store_node::api::client::{ClientError, Sender};
-use store_node::api::message::{AddOptions, Added, Item, Request, Shape, Step};
+use store_node::api::message::{AddOptions, Added, CopiesWait, Item, Request, Shape, Step};
 
 use self::feed::{Feed, FeedError, WINDOW};
 use crate::args::Add;
@@ -92,12 +92,13 @@ fn converse(
     } else {
         "adding"
     };
+    let waits = add.copies.wait != CopiesWait::None;
     let request = Request::Add(add);
     let conversation = Conversation::open(context, None, &request, doing)?;
     let (want, wanted) = sync_channel(WINDOW);
     let send = move |sender, total: &Total| send(sender, input, &options, wanted, total);
     super::converse::converse(conversation, stdin, send, |conversation| {
-        print(conversation, &want, quiet, context)
+        print(conversation, &want, (quiet, waits), context)
     })
 }
 
@@ -170,10 +171,21 @@ pub(super) fn standard_input() -> io::Result<Input> {
 fn print(
     conversation: &mut Conversation,
     want: &SyncSender<Vec<u32>>,
-    quiet: bool,
+    (quiet, waits): (bool, bool),
     context: &mut Context,
 ) -> Result<(), Error> {
-    while let Some(answer) = conversation.next()? {
+    let mut roots = Vec::new();
+    loop {
+        let answer = match conversation.next() {
+            Ok(Some(answer)) => answer,
+            Ok(None) => return Ok(()),
+            // The CIDs that were told are durable, and their copies wanted: whoever holds the repo next has
+            // the rest made.
+            Err(Error::Client(ClientError::Lost)) if waits => {
+                return super::replication::lost(&roots, conversation.copies());
+            }
+            Err(error) => return Err(error),
+        };
         match answer {
             Answer::Wanted(files) => {
                 // There is room for all answers that can come. If nobody takes them any more, the
@@ -182,8 +194,14 @@ fn print(
             }
             Answer::Item(Item::Added(added)) => {
                 context.output.result(&added, |added| line(added, quiet))?;
+                roots.push(added.cid);
             }
-            Answer::Item(Item::Placed(placed)) => super::replication::placed(&placed, context)?,
+            Answer::Item(Item::Placed(placed)) => {
+                super::replication::placed(&placed, context)?;
+                if placed.complete {
+                    roots.retain(|root| *root != placed.cid);
+                }
+            }
             Answer::Item(Item::Skipped(skipped)) => {
                 if context.output.is_json() {
                     context.output.result(&skipped, |_| String::new())?;
@@ -193,7 +211,6 @@ fn print(
             _ => {}
         }
     }
-    Ok(())
 }
 
 fn line(added: &Added, quiet: bool) -> String {

@@ -2,9 +2,12 @@
 
 use std::fmt::Write as _;
 
+use store::Cid;
 use store::pin::now;
+use store_node::api::client::ClientError;
 use store_node::api::message::{
-    CopiesAsked, Item, PinExpiry, Placed, ReplicationRequest, Request, Wanted, WantedCopies,
+    CopiesAsked, CopiesMade, Failure, FailureKind, Item, PinExpiry, Placed, ReplicationRequest,
+    Request, Wanted, WantedCopies,
 };
 
 use super::target;
@@ -66,6 +69,38 @@ pub(super) fn placed(placed: &Placed, context: &mut Context) -> Result<(), Error
         eprintln!("{}", placed_line(placed));
     }
     Ok(())
+}
+
+/// Whoever made the copies of these went away. Where they were waited for (`copies`), all that was to be added is
+/// here, durably, and wanted; else it may be a part of it.
+pub(super) fn lost(roots: &[Cid], copies: Option<CopiesMade>) -> Result<(), Error> {
+    let Some(copies) = copies else {
+        return Err(ClientError::Lost.into());
+    };
+    let [root, more @ ..] = roots else {
+        // Each of them has been told to be complete.
+        return Ok(());
+    };
+    let mut message = format!("`{root}`");
+    if !more.is_empty() {
+        let _ = write!(message, " and {} more", more.len());
+    }
+    message.push_str(if more.is_empty() { " is" } else { " are" });
+    message.push_str(" added, but the process that made the copies went away: ");
+    let heard = match copies.segments {
+        0 => "none was heard of".to_owned(),
+        segments => format!(
+            "{} of {} had a quorum of them when it was last heard",
+            copies.at_quorum,
+            output::count(segments as u64, "part")
+        ),
+    };
+    message.push_str(&heard);
+    Err(Error::Failed(Failure {
+        kind: FailureKind::Partial,
+        message,
+        hint: Some("`store run` has the rest made; `store status CID` says how far it is".into()),
+    }))
 }
 
 fn placed_line(placed: &Placed) -> String {

@@ -108,6 +108,9 @@ fn holder(share: &MemberShare, segments: usize) -> String {
     }
     if share.local {
         line.push_str("  this node");
+    }
+    if share.leaving {
+        line.push_str("  about to leave");
     } else if !share.live {
         line.push_str("  not here");
     }
@@ -168,12 +171,16 @@ fn swarm(status: &SwarmStatus) -> String {
     if let Some(left) = status.left_ms {
         rows.push(("left", format!("{} at that rate", span(left))));
     }
+    rows.extend(wrong(status));
     let mut brakes = Vec::new();
     if status.repair.paused {
         brakes.push("repairs are paused: `store repair --resume`".to_owned());
     }
     if status.brakes.blind {
         brakes.push("too much is out of sight: only last copies are repaired".to_owned());
+    }
+    if status.draining {
+        brakes.push("this node is about to leave, and takes nothing new: `store drain`".to_owned());
     }
     if let Some(why) = &status.brakes.read_only {
         brakes.push(format!("nothing new is taken: {}", why.escape_debug()));
@@ -182,6 +189,28 @@ fn swarm(status: &SwarmStatus) -> String {
         rows.push(("brakes", brakes.join("\n")));
     }
     output::table(&rows)
+}
+
+/// What was found not to be as it was said to be, here and elsewhere.
+fn wrong(status: &SwarmStatus) -> Vec<(&'static str, String)> {
+    let mut rows = Vec::new();
+    if status.rotten > 0 {
+        let parts = output::count(status.rotten, "part");
+        let left = status.mending;
+        rows.push((
+            "rotten",
+            format!("{parts} since the node began, {left} not fetched again yet"),
+        ));
+    }
+    let doubted = status.doubted.iter().map(|it| {
+        let gets = if it.takes { "" } else { ", gets nothing new" };
+        format!("{}: trusted to {} %{gets}", it.peer, it.trust)
+    });
+    let doubted: Vec<_> = doubted.collect();
+    if !doubted.is_empty() {
+        rows.push(("doubted", doubted.join("\n")));
+    }
+    rows
 }
 
 /// `32.0 MiB/s`, or what is instead of it.

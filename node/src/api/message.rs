@@ -45,9 +45,9 @@ pub use self::plumbing::{
 };
 pub use self::progress::{Giver, Phase, Progress};
 pub use self::replication::{
-    Ailment, Brakes, ContentStatus, CopiesAsked, CopiesMade, CopiesWait, Deficit, LocalCopy,
-    MemberShare, NextRepair, Placed, RepairChange, RepairRate, ReplicationRequest, Sight,
-    SwarmStatus, Urgency, Wanted, WantedCopies,
+    Ailment, Brakes, ContentStatus, CopiesAsked, CopiesMade, CopiesWait, Deficit, DrainChange,
+    Drained, LocalCopy, MemberShare, NextRepair, Obstacle, Placed, RepairChange, RepairRate,
+    ReplicationRequest, Sight, StuckContent, SwarmStatus, Urgency, Wanted, WantedCopies,
 };
 pub use self::storage::{Collected, Gc, RepoStat, Usage};
 
@@ -319,6 +319,8 @@ pub enum Item {
     Ailment(Ailment),
     /// How fast repairs are.
     Rate(RepairRate),
+    /// How far a node is that is about to leave.
+    Drained(Box<Drained>),
     /// The repo.
     Repo(RepoStat),
     /// What was removed.

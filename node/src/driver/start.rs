@@ -43,11 +43,10 @@ impl Driver {
         events: broadcast::Sender<NetworkEvent>,
     ) -> Result<Self, NetworkError> {
         let local = keypair.public().to_peer_id();
-        if let Some(key) = &config.swarm_key {
-            config.network = key.network();
-        }
+        config.network = config.swarm();
         let metrics = config.metrics.clone();
-        let memory = Memory::load(Arc::clone(&repo), config.role).await?;
+        let swarm = config.network.as_str().to_owned();
+        let memory = Memory::load(Arc::clone(&repo), config.role, swarm).await?;
         let (writer, written) = Writer::start(repo, metrics.clone());
         let store = ProviderStore::new(local, &memory.roots, memory.providers, writer.clone());
         let mut swarm = Swarm::new(
@@ -57,7 +56,7 @@ impl Driver {
             swarm::Config::with_tokio_executor().with_idle_connection_timeout(IDLE_TIMEOUT),
         );
         let listeners = Listeners::start(&mut swarm, &config.listen, events.clone())?;
-        let members = members::Service::new(&config, &keypair)?;
+        let members = members::Service::new(&config, &keypair, memory.members, writer.clone())?;
         let network = config.network;
         let mut peers = Peers::new(
             network.clone(),
@@ -103,20 +102,22 @@ impl Driver {
 /// What the repo remembers of the swarm.
 struct Memory {
     peers: peers::Remembered,
+    members: members::Loaded,
     providers: discovery::store::Remembered,
     roots: Vec<RecordKey>,
 }
 
 impl Memory {
     /// Reads it, beside the async threads.
-    async fn load(repo: Arc<Repo>, role: Role) -> Result<Self, NetworkError> {
+    async fn load(repo: Arc<Repo>, role: Role, swarm: String) -> Result<Self, NetworkError> {
         let load = move || {
             // Who is about to go sends nobody to where he was.
-            let roots = match role {
-                Role::Storage => discovery::load_roots(&repo)?,
-                Role::Client => Vec::new(),
+            let (roots, members) = match role {
+                Role::Storage => (discovery::load_roots(&repo)?, members::load(&repo, &swarm)?),
+                Role::Client | Role::Guest => (Vec::new(), members::Loaded::default()),
             };
             Ok(Self {
+                members,
                 peers: peers::load(&repo)?,
                 providers: discovery::store::load(&repo)?,
                 roots,

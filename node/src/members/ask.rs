@@ -66,6 +66,8 @@ pub(crate) enum Action {
     Answer { ticket: Ticket, answer: Answer },
     /// Connect to a member; say if it fails.
     Dial(MemberId),
+    /// Close the connections to a member, if there are any.
+    HangUp(MemberId),
     /// Announce to all; say if nobody could hear it.
     Publish(Claim),
     /// A member told where it is.

@@ -36,6 +36,7 @@ impl Core {
         let left = record.record().state == MemberState::Left;
         let mut returned = false;
         self.suspects.remove(&id);
+        self.awaited.met(&id);
         self.roster.put(Arc::clone(&record));
         if left {
             if was_in {
@@ -106,7 +107,8 @@ impl Core {
             .marks
             .iter()
             .filter(|(_, mark)| matches!(mark.standing, Standing::Gone(_)) && mark.link.is_none());
-        let gone: Vec<_> = gone.map(|(id, _)| *id).collect();
+        let awaited = self.awaited.iter().map(|(record, _)| record.id());
+        let gone: Vec<_> = gone.map(|(id, _)| *id).chain(awaited).collect();
         if !gone.is_empty() {
             let id = gone[self.rng.random_range(0..gone.len())];
             self.act(Action::Dial(id));
@@ -126,6 +128,7 @@ impl Core {
             self.roster.forget(&id);
             self.marks.remove(&id);
         }
+        self.awaited.forget(forget, now);
         self.marks.tidy(now);
     }
 }

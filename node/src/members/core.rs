@@ -9,6 +9,7 @@ use rand::{Rng, SeedableRng};
 use store::wire::member::{Accusation, Holdings, MemberId, MemberState, Record};
 
 use super::ask::{Action, Answer, Ask, Claim, Known, Ticket, Token};
+use super::awaited::Awaited;
 use super::gossip::Pace;
 use super::health::LocalHealth;
 use super::marks::{Link, Marks, Standing};
@@ -32,6 +33,8 @@ pub(crate) struct Core {
     pub(super) rng: StdRng,
     pub(super) roster: Roster,
     pub(super) marks: Marks,
+    /// Who was here when this node last ran.
+    pub(super) awaited: Awaited,
     /// Whoever is suspected now; each has a mark.
     pub(super) suspects: BTreeSet<MemberId>,
     pub(super) neighbours: Neighbours,
@@ -60,8 +63,8 @@ pub(super) enum Purpose {
     Relay(Ticket),
     /// The pull under way.
     Pull,
-    /// A goodbye.
-    Farewell,
+    /// What others should not act without: that we go, or are about to.
+    Notice,
 }
 
 impl Core {
@@ -76,6 +79,7 @@ impl Core {
             pace: Pace::new(now),
             relays: Relays::default(),
             marks: Marks::default(),
+            awaited: Awaited::default(),
             suspects: BTreeSet::new(),
             health: LocalHealth::default(),
             asked: BTreeMap::new(),
@@ -108,6 +112,11 @@ impl Core {
         self.roster.get(id)
     }
 
+    /// The newest record of a member that is known, or was when this node last ran: for its addresses.
+    pub(crate) fn record_to_dial(&self, id: &MemberId) -> Option<&Arc<Verified>> {
+        self.roster.get(id).or_else(|| self.awaited.get(id))
+    }
+
     /// To be called each [`Settings::tick`].
     pub(crate) fn on_tick(&mut self, now: Instant) {
         if self.author.record().state == MemberState::Left {
@@ -118,6 +127,7 @@ impl Core {
         self.relay_tick(now);
         self.pull_tick(now);
         self.publish_tick(now);
+        self.call_awaited(now);
         if now >= self.revive {
             self.revive = now + self.settings.revive;
             self.try_the_gone();
@@ -160,6 +170,10 @@ impl Core {
 
     /// A dial that we asked for led nowhere.
     pub(crate) fn on_dial_failed(&mut self, id: MemberId, now: Instant) {
+        if self.awaited.get(&id).is_some() {
+            // It is dialled again now and then, like the gone.
+            return;
+        }
         let jitter = self.rng.random_range(0.75..1.25);
         let wait = self.settings.redial.mul_f64(jitter);
         let redial = &mut self.marks.of(id).redial;
@@ -237,7 +251,7 @@ impl Core {
             (Purpose::Through(subject), _) => self.probe_not_reached(subject, true, now),
             (Purpose::Relay(ticket), Answer::Alive(_)) => self.relay_done(ticket, true),
             (Purpose::Pull, answer) => self.pull_answered(from, answer, now),
-            (Purpose::Probe(..) | Purpose::Relay(_) | Purpose::Farewell, _) => {}
+            (Purpose::Probe(..) | Purpose::Relay(_) | Purpose::Notice, _) => {}
         }
     }
 
@@ -251,7 +265,7 @@ impl Core {
             Purpose::Through(subject) => self.probe_not_reached(subject, false, now),
             Purpose::Relay(ticket) => self.relay_done(ticket, false),
             Purpose::Pull => self.pulls.give_up(),
-            Purpose::Farewell => {}
+            Purpose::Notice => {}
         }
     }
 
@@ -291,6 +305,36 @@ impl Core {
         }
     }
 
+    /// We are about to leave, or stay after all: tells all, and those who are connected besides.
+    pub(crate) fn set_leaving(&mut self, leaving: bool, now: Instant) {
+        let state = if leaving {
+            MemberState::Leaving
+        } else {
+            MemberState::Up
+        };
+        let told = self.author.record().state;
+        if told != state && told != MemberState::Left {
+            self.change(|record| record.state = state);
+        }
+        self.notify(now);
+    }
+
+    /// Tells the own record to those who are connected, at most as many as are in a full mesh.
+    /// [`Core::is_noted`] says when they know.
+    fn notify(&mut self, now: Instant) {
+        let own = Arc::clone(self.author.current());
+        let linked: Vec<_> = self.marks.linked().take(super::settings::FULL).collect();
+        for to in linked {
+            self.ask(to, Purpose::Notice, Ask::Tell(Arc::clone(&own)), now);
+        }
+    }
+
+    /// Whether everybody who was told that we go, or are about to, has taken note or cannot be reached.
+    pub(crate) fn is_noted(&self) -> bool {
+        let mut purposes = self.asked.values().map(|(purpose, _)| *purpose);
+        !purposes.any(|purpose| purpose == Purpose::Notice)
+    }
+
     fn change(&mut self, change: impl FnOnce(&mut Record)) {
         self.author.change(0, change);
         self.own_changed();
@@ -301,28 +345,17 @@ impl Core {
         self.roster.put(Arc::clone(self.author.current()));
     }
 
-    /// We go: tells all, and those who are connected besides; at most as many as are connected in a full
-    /// mesh.
+    /// We go: tells all, and those who are connected besides.
     pub(crate) fn leave(&mut self, now: Instant) {
         self.author
             .change(0, |record| record.state = MemberState::Left);
         self.own_changed();
-        let own = Arc::clone(self.author.current());
-        let linked: Vec<_> = self.marks.linked().take(super::settings::FULL).collect();
-        for to in linked {
-            self.ask(to, Purpose::Farewell, Ask::Tell(Arc::clone(&own)), now);
-        }
+        self.notify(now);
         let claim = Claim {
-            records: vec![own],
+            records: vec![Arc::clone(self.author.current())],
             accusations: Vec::new(),
         };
         self.act(Action::Publish(claim));
-    }
-
-    /// Whether everybody who was told that we go has taken note.
-    pub(crate) fn has_left(&self) -> bool {
-        let mut purposes = self.asked.values().map(|(purpose, _)| *purpose);
-        !purposes.any(|purpose| purpose == Purpose::Farewell)
     }
 
     pub(super) fn ask(&mut self, to: MemberId, purpose: Purpose, ask: Ask, now: Instant) {

@@ -78,10 +78,12 @@ impl Core {
                     .pull
                     .mul_f64(self.rng.random_range(0.75..1.25))
             };
+        // Perhaps it knows that they have left, which no comparison tells.
+        let wanted = self.awaited.some(&mut self.rng, ASKED_BELOW);
         self.pulls.current = Some(Pull {
             with,
             comparison: Comparison::of_all(),
-            wanted: Vec::new(),
+            wanted,
             deadline: now,
         });
         self.pull_on(now);

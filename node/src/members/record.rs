@@ -107,13 +107,13 @@ pub(crate) fn peer_of(member: &MemberId) -> Option<PeerId> {
 
 /// What a member says of itself that may change while it runs.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Offer {
+pub struct Offer {
     /// Bytes that it can hold in all.
-    pub(crate) capacity: u64,
+    pub capacity: u64,
     /// Bytes that may still be placed on it.
-    pub(crate) free: u64,
+    pub free: u64,
     /// Bytes served lately, in a second.
-    pub(crate) served: u64,
+    pub served: u64,
 }
 
 /// Who signs our own record.

@@ -1,6 +1,7 @@
 //! [`Service`]: the membership in the swarm. Carries what the [`Core`] wants out, and what comes in to it.
 
 mod gossip;
+mod memory;
 
 use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -15,9 +16,12 @@ use store::wire::MAX_ADDRESS_SIZE;
 use store::wire::member::{
     Holdings, MAX_RECORD_ADDRESSES, MemberId, MemberRequest, MemberResponse, MemberRole,
 };
+use tokio::sync::oneshot;
 use tokio::time::{Interval, MissedTickBehavior};
 
 use self::gossip::{AUTHORS, Allowance};
+use self::memory::Memory;
+pub(crate) use self::memory::{Loaded, load};
 use super::ask::{Action, Ticket, Token};
 use super::codec::{answer_in, answer_out, ask_in, ask_out};
 use super::core::Core;
@@ -26,6 +30,7 @@ use super::view::{Member, Sight};
 use crate::behaviour::Behaviour;
 use crate::network::{NetworkConfig, NetworkError, Role};
 use crate::peers::Peers;
+use crate::writer::Writer;
 
 /// How long a goodbye may take: one round trip to those who are connected.
 pub(crate) const GOODBYE: Duration = Duration::from_secs(1);
@@ -48,15 +53,25 @@ pub(crate) struct Service {
     ticket: u64,
     /// Connected peers that speak our protocol.
     linked: HashSet<PeerId>,
+    /// Who waits until the others know that we are about to leave; conversations, which are bounded.
+    noted: Vec<oneshot::Sender<()>>,
     /// How much each author may still announce.
     authors: LruCache<PeerId, Allowance>,
+    /// What is remembered over a restart; `None` in a client, which is no member.
+    memory: Option<Memory>,
 }
 
 impl Service {
-    pub(crate) fn new(config: &NetworkConfig, key: &Keypair) -> Result<Self, NetworkError> {
+    /// `remembered` is of an earlier run; what is to be remembered goes to `writer`.
+    pub(crate) fn new(
+        config: &NetworkConfig,
+        key: &Keypair,
+        remembered: Loaded,
+        writer: Writer,
+    ) -> Result<Self, NetworkError> {
         let role = match config.role {
             Role::Storage => MemberRole::Storage,
-            Role::Client => MemberRole::Client,
+            Role::Client | Role::Guest => MemberRole::Client,
         };
         // Milliseconds: a restart within one second still counts up. Compared with our own earlier numbers
         // only; where the clock went back the others tell us.
@@ -71,8 +86,14 @@ impl Service {
         let settings = config.members.clone();
         let mut tick = tokio::time::interval(settings.tick());
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut core = Core::new(author, settings, rand::random(), Instant::now());
+        core.set_leaving(config.leaving, Instant::now());
+        let memory = match config.role {
+            Role::Storage => Some(Memory::new(remembered, writer, &mut core, Instant::now())),
+            Role::Client | Role::Guest => None,
+        };
         Ok(Self {
-            core: Core::new(author, settings, rand::random(), Instant::now()),
+            core,
             role: config.role,
             network: network.to_owned(),
             protocol: config.network.member(),
@@ -82,7 +103,9 @@ impl Service {
             tickets: HashMap::new(),
             ticket: 0,
             linked: HashSet::new(),
+            noted: Vec::new(),
             authors: LruCache::new(AUTHORS),
+            memory,
         })
     }
 
@@ -105,7 +128,11 @@ impl Service {
         let short = short.filter(|bytes| bytes.len() <= MAX_ADDRESS_SIZE);
         let short = short.take(MAX_RECORD_ADDRESSES).map(Into::into);
         self.core.set_addresses(short.collect());
-        self.core.on_tick(Instant::now());
+        let now = Instant::now();
+        self.core.on_tick(now);
+        if let Some(memory) = &mut self.memory {
+            memory.tick(&self.core, now);
+        }
         self.perform(swarm, peers, None);
     }
 
@@ -247,10 +274,16 @@ impl Service {
         loop {
             let actions = self.core.actions();
             if actions.is_empty() {
-                return;
+                break;
             }
             for action in actions {
                 self.act(swarm, peers, over.as_ref(), action);
+            }
+        }
+        if !self.noted.is_empty() && self.core.is_noted() {
+            for noted in self.noted.drain(..) {
+                // Who has given up waiting needs no answer.
+                let _ = noted.send(());
             }
         }
     }
@@ -281,7 +314,7 @@ impl Service {
             }
             Action::Dial(id) => {
                 let dialed = peer_of(&id).is_some_and(|peer| {
-                    if let Some(record) = self.core.record(&id)
+                    if let Some(record) = self.core.record_to_dial(&id)
                         && let Some(nearest) = peers.nearest().cloned()
                     {
                         let addresses = addresses(&record.record().addresses);
@@ -293,6 +326,12 @@ impl Service {
                     self.core.on_dial_failed(id, now);
                 }
             }
+            Action::HangUp(id) => {
+                if let Some(peer) = peer_of(&id) {
+                    // An error means that there is none.
+                    let _ = swarm.disconnect_peer_id(peer);
+                }
+            }
             Action::Publish(claim) => self.publish(swarm, &claim),
             Action::Heard(record) => {
                 if let (Some(peer), Some(over)) = (peer_of(&record.id()), over) {
@@ -302,16 +341,19 @@ impl Service {
         }
     }
 
-    /// Tells the others that this member goes. To be called once; [`Service::has_left`] says when they know.
+    /// Tells the others that this member goes. To be called once; [`Service::is_noted`] says when they know.
     pub(crate) fn leave(&mut self, swarm: &mut Swarm<Behaviour>, peers: &mut Peers) {
-        if self.role != Role::Client {
+        if let Some(memory) = &mut self.memory {
+            memory.finish(&self.core, Instant::now());
+        }
+        if self.role == Role::Storage {
             self.core.leave(Instant::now());
             self.perform(swarm, peers, None);
         }
     }
 
-    pub(crate) fn has_left(&self) -> bool {
-        self.core.has_left()
+    pub(crate) fn is_noted(&self) -> bool {
+        self.core.is_noted()
     }
 
     pub(crate) fn members(&self) -> Vec<Member> {
@@ -324,6 +366,20 @@ impl Service {
 
     pub(crate) fn hold(&mut self, holdings: Holdings) {
         self.core.set_holdings(holdings);
+    }
+
+    /// `noted` is told when those who are connected know.
+    pub(crate) fn set_leaving(
+        &mut self,
+        swarm: &mut Swarm<Behaviour>,
+        peers: &mut Peers,
+        leaving: bool,
+        noted: oneshot::Sender<()>,
+    ) {
+        self.core.set_leaving(leaving, Instant::now());
+        self.noted.retain(|it| !it.is_closed());
+        self.noted.push(noted);
+        self.perform(swarm, peers, None);
     }
 
     pub(crate) fn offer(&mut self, offer: &Offer) {

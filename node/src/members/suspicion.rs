@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use store::wire::member::{Accusation, MemberId};
 
+use super::ask::Action;
 use super::core::Core;
 use super::marks::Standing;
 use super::settings::{ENOUGH_ACCUSERS, Settings};
@@ -173,6 +174,9 @@ impl Core {
                 Outcome::Certain => {
                     tracing::info!(member = ?id, "is gone");
                     self.part(id, Standing::Gone(now));
+                    // A connection over TCP through which nothing came for a while is silent for as long again once
+                    // something could: when the member returns it gets a new one.
+                    self.act(Action::HangUp(id));
                 }
             }
             self.suspects.remove(&id);

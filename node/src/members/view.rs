@@ -80,10 +80,19 @@ impl Sight {
 }
 
 impl Core {
-    /// All members that are remembered, ourselves among them.
+    /// All members that are remembered, ourselves among them, and those of an earlier run that were not met since.
     pub(crate) fn members(&self, now: Instant) -> Vec<Member> {
         let member = |record: &Record| self.describe(record, now);
-        self.roster.all().map(|it| member(it.record())).collect()
+        let known = self.roster.all().map(|it| member(it.record()));
+        let awaited = self.awaited.iter().map(|(record, since)| Member {
+            record: record.record().clone(),
+            health: Health::Gone(now.saturating_duration_since(since)),
+            local: false,
+            connected: false,
+            rtt: None,
+            seen: None,
+        });
+        known.chain(awaited).collect()
     }
 
     fn describe(&self, record: &Record, now: Instant) -> Member {
@@ -119,11 +128,18 @@ impl Core {
             in_sight: self.roster.members() - self.suspects.len(),
             vanished: self.suspects.len(),
         };
-        for (_, mark) in self.marks.iter() {
-            if let Standing::Gone(at) = mark.standing {
-                sight.usual += usize::from(within(at, self.settings.usual));
-                sight.vanished += usize::from(within(at, self.settings.lately));
-            }
+        let gone = self
+            .marks
+            .iter()
+            .filter_map(|(_, mark)| match mark.standing {
+                Standing::Gone(at) => Some(at),
+                _ => None,
+            });
+        // Those that were here when this node last ran, and were not met since.
+        let awaited = self.awaited.iter().map(|(_, since)| since);
+        for at in gone.chain(awaited) {
+            sight.usual += usize::from(within(at, self.settings.usual));
+            sight.vanished += usize::from(within(at, self.settings.lately));
         }
         // Nobody probes all of a large swarm: whoever lost most of his neighbours has not lost them only.
         if self.roster.members() > FULL {

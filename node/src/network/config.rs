@@ -34,6 +34,8 @@ pub struct NetworkConfig {
     pub max_connections: u32,
     /// What we tell the other members of ourselves.
     pub tags: Tags,
+    /// Whether we are about to leave: the others place nothing on us, and replace what we have.
+    pub leaving: bool,
     /// How long everything takes among members.
     pub members: Settings,
     /// Where the swarm counts.
@@ -52,6 +54,7 @@ impl Default for NetworkConfig {
             transport: TransportKind::Sockets,
             // As in swarm.md's defaults: a desktop's file descriptors and memory bear them.
             max_connections: 256,
+            leaving: false,
             tags: Tags::default(),
             members: Settings::default(),
             metrics: Metrics::default(),
@@ -69,6 +72,17 @@ pub enum Role {
     /// Comes for one command and goes: asks the DHT, keeps nothing of it, and serves while it is
     /// here.
     Client,
+    /// A client that has the members make copies: it asks who they are, and is none of them.
+    Guest,
+}
+
+impl NetworkConfig {
+    /// The name of the swarm that it is of.
+    #[must_use]
+    pub fn swarm(&self) -> NetworkName {
+        let private = self.swarm_key.as_ref().map(SwarmKey::network);
+        private.unwrap_or_else(|| self.network.clone())
+    }
 }
 
 /// The name of a swarm. It stands in the names of all protocols, so that nodes of two networks have

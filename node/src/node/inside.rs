@@ -15,6 +15,7 @@ use tokio::sync::mpsc;
 use super::{NodeError, Room, offer};
 use crate::announced;
 use crate::blocking::blocking;
+use crate::draining;
 use crate::exchange::bandwidth::{Bandwidth, local_minute};
 use crate::exchange::reputation::Reputation;
 use crate::exchange::{Exchange, ExchangeConfig, Serving};
@@ -49,10 +50,16 @@ const LOW_MEMORY_HOT: usize = 8 << 20;
 pub(super) struct Inside {
     pub(super) network: Network,
     pub(super) exchange: Exchange,
-    /// `None` in a client, which keeps nothing for anybody.
-    pub(super) replication: Option<Replication>,
-    /// What the swarm's owners want kept; `None` in a client.
-    pub(super) pins: Option<Arc<Pins>>,
+    /// `None` in a client that is no guest.
+    pub(super) keeping: Option<Keeping>,
+}
+
+/// What a member keeps for the swarm.
+#[derive(Clone, Debug)]
+pub(super) struct Keeping {
+    pub(super) replication: Replication,
+    /// What the swarm's owners want kept.
+    pub(super) pins: Arc<Pins>,
 }
 
 impl Inside {
@@ -71,7 +78,7 @@ impl Inside {
         let swarm_key = SwarmKey::load(repo)?;
         let private = swarm_key.is_some();
         let admission = Admission::of(repo, swarm_key.clone());
-        let network = NetworkConfig {
+        let mut network = NetworkConfig {
             network: config.network.name.to_string().parse()?,
             swarm_key,
             role,
@@ -84,10 +91,8 @@ impl Inside {
             members: members::Settings::default().remembering(config.replication.time_scale.get()),
             ..NetworkConfig::default()
         };
-        let swarm = match &network.swarm_key {
-            Some(key) => key.network().as_str().to_owned(),
-            None => network.network.as_str().to_owned(),
-        };
+        let swarm = network.swarm().as_str().to_owned();
+        network.leaving = draining::is_from(repo, &swarm)?;
         let key = keypair.clone();
         let network = Network::start(network, Arc::clone(repo), keypair, inlets).await?;
         let blocks = Arc::clone(repo.blocks());
@@ -98,38 +103,40 @@ impl Inside {
         let downloads = ExchangeConfig::from(&downloads);
         let serving = serving(config, private, reputation.clone(), metrics.clone());
         let exchange = Exchange::start(network.clone(), blocks, wanted, downloads, serving);
-        let (mut replication, mut kept) = (None, None);
-        if role == Role::Client {
+        let keeping = if role == Role::Client {
             tokio::spawn(refuse(network.clone(), replica));
+            None
         } else {
             let pins = open_pins(repo, &swarm, admission, &network).await?;
-            kept = Some(Arc::clone(&pins));
             let room = Arc::new(Room::default());
             let rate = config.replication.rate.bytes_per_second();
-            replication = Some(replicator::start(replicator::Parts {
+            let replication = replicator::start(replicator::Parts {
                 network: network.clone(),
                 exchange: exchange.clone(),
                 repo: Arc::downgrade(repo),
-                pins,
+                pins: Arc::clone(&pins),
                 key,
                 swarm,
                 is_private: private,
                 time_scale: config.replication.time_scale.get(),
                 rate: rate.unwrap_or(u64::MAX),
                 room: Arc::clone(&room),
+                is_member: role == Role::Storage,
                 arrivals: replica,
-            }));
-            let lifetime = config.exchange.announce_cached.get();
-            let watch = announced::watch(network.clone(), Arc::downgrade(repo), lifetime);
-            tokio::spawn(watch);
-            let offer = offer::tell(network.clone(), Arc::downgrade(repo), room);
-            tokio::spawn(offer);
-        }
+            });
+            if role == Role::Storage {
+                let lifetime = config.exchange.announce_cached.get();
+                let watch = announced::watch(network.clone(), Arc::downgrade(repo), lifetime);
+                tokio::spawn(watch);
+                let offer = offer::tell(network.clone(), Arc::downgrade(repo), room);
+                tokio::spawn(offer);
+            }
+            Some(Keeping { replication, pins })
+        };
         Ok(Self {
             network,
             exchange,
-            replication,
-            pins: kept,
+            keeping,
         })
     }
 }

@@ -67,8 +67,8 @@ impl Joined {
     pub async fn start(config: &Config, repo: &Arc<Repo>, role: Role) -> Result<Self, NodeError> {
         let metrics = Metrics::default();
         let awaited = match role {
-            Role::Client => config.network.bootstrap.iter(),
-            _ => [].iter(),
+            Role::Client | Role::Guest => config.network.bootstrap.iter(),
+            Role::Storage => [].iter(),
         };
         let awaited = awaited.filter(|address| peer_of(address).is_some());
         let awaited = awaited.cloned().collect();
@@ -181,6 +181,13 @@ impl Joined {
         self.handle.block_on(network.members()).1
     }
 
+    /// Tells the other members that this node is about to leave, or stays after all; over when those who can be
+    /// reached know.
+    pub(crate) fn set_leaving(&self, leaving: bool) -> impl Future<Output = ()> + use<> {
+        let network = self.inside().network;
+        async move { network.set_leaving(leaving).await }
+    }
+
     /// Waits for something that happens in the node.
     pub fn wait_for<T>(&self, work: impl Future<Output = T>) -> T {
         self.handle.block_on(work)
@@ -189,13 +196,13 @@ impl Joined {
     /// The copies on other members; `None` in a client.
     #[must_use]
     pub fn replication(&self) -> Option<Replication> {
-        self.inside().replication
+        self.inside().keeping.map(|it| it.replication)
     }
 
     /// What the swarm's owners want kept, as far as this node has heard; `None` in a client.
     #[must_use]
     pub fn pins(&self) -> Option<Arc<Pins>> {
-        self.inside().pins
+        self.inside().keeping.map(|it| it.pins)
     }
 
     /// Connects; `None` when cancelled.

@@ -56,14 +56,23 @@ impl Joining {
 
     /// The network; joins it as a client where need be. Others that need it wait for that.
     pub(crate) fn join(&self, config: &Config, repo: &Arc<Repo>) -> Result<Arc<Joined>, NodeError> {
+        self.join_as(Role::Client, config, repo)
+    }
+
+    /// The network; joins it in this role where need be.
+    pub(crate) fn join_as(
+        &self,
+        role: Role,
+        config: &Config,
+        repo: &Arc<Repo>,
+    ) -> Result<Arc<Joined>, NodeError> {
         let mut place = self.place();
         match &*place {
             Place::Node(joined) | Place::Own { joined, .. } => Ok(Arc::clone(joined)),
             Place::Left => Err(NodeError::Ending),
             Place::Outside => {
                 let runtime = runtime()?;
-                let joined =
-                    Arc::new(runtime.block_on(Joined::start(config, repo, Role::Client))?);
+                let joined = Arc::new(runtime.block_on(Joined::start(config, repo, role))?);
                 *place = Place::Own {
                     runtime,
                     joined: Arc::clone(&joined),

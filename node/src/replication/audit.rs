@@ -25,7 +25,7 @@ use store::segment::SegmentId;
 
 use self::cursor::Cursor;
 pub use self::event::{
-    Action, ChallengeId, Event, Holdings, Outcome, SILENCES, Settings, Time, WRONGS,
+    Action, ChallengeId, Event, Holdings, Outcome, SILENCES, Settings, Time, Unkept, WRONGS,
 };
 use self::standing::Standing;
 use super::placement::Member;
@@ -36,6 +36,12 @@ pub const ROUND_TRIP_MAX: Duration = Duration::from_millis(500);
 /// Members that are remembered for what weighs against them; those with the least are forgotten. Each takes
 /// some 100 bytes.
 const STANDINGS_MAX: usize = 1 << 16;
+
+/// What is to be shown before its turn; what finds no place comes up in its turn. 36 bytes each.
+const PROOFS_MAX: usize = 4096;
+
+/// Whoever is trusted less is named to operators: three late answers in a day are not that much.
+const DOUBTED: f64 = 0.75;
 
 /// What could not be asked in time is made up for, up to this part of an interval.
 const ARREARS: u32 = 24;
@@ -60,12 +66,15 @@ pub struct Auditor {
     standings: BTreeMap<Member, Standing>,
     /// When silent members are asked again; no more than there are standings.
     retries: BTreeSet<(Time, Member, SegmentId)>,
+    /// What members are to show before their turn, [`PROOFS_MAX`] at most.
+    proofs: BTreeSet<(Member, SegmentId)>,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Flight {
     segment: SegmentId,
     holder: Member,
+    leaves: usize,
     since: Time,
 }
 
@@ -91,6 +100,7 @@ impl Auditor {
             last: 0,
             standings: BTreeMap::new(),
             retries: BTreeSet::new(),
+            proofs: BTreeSet::new(),
         }
     }
 
@@ -109,6 +119,15 @@ impl Auditor {
                 self.answered(now, id, took > allowed, verdict, &mut actions);
             }
             Event::Silent { id } => self.silent(now, id, &mut actions),
+            Event::Prove { holder, segments } => {
+                let room = PROOFS_MAX.saturating_sub(self.proofs.len());
+                let proofs = segments.into_iter().take(room);
+                self.proofs.extend(proofs.map(|segment| (holder, segment)));
+            }
+            Event::Unkept { member, what } => {
+                let settings = self.settings;
+                self.standing(member, now).unkept(what, now, &settings);
+            }
             Event::Dropped { id } => {
                 self.land(id);
             }
@@ -117,6 +136,7 @@ impl Auditor {
         self.flights
             .retain(|_, flight| now.saturating_sub(flight.since) < patience);
         self.ask_again(now, holdings, &mut actions);
+        self.ask_for_proofs(now, &mut actions);
         self.ask(now, holdings, &mut actions);
         actions
     }
@@ -144,12 +164,33 @@ impl Auditor {
         standing.is_none_or(|standing| standing.takes(now))
     }
 
+    /// Whether this member's word, or its receipt, is taken for a copy: not for [`Settings::doubt`] after it said that it has
+    /// what it has not.
+    #[must_use]
+    pub fn believes(&self, member: Member, now: Time) -> bool {
+        let standing = self.standings.get(&member);
+        standing.is_none_or(|standing| standing.is_believed(now))
+    }
+
     /// How far this member is trusted, from 1, fully, towards 0. A wrong answer halves it, once; ten late
     /// ones do the same.
     #[must_use]
     pub fn score(&self, member: Member, now: Time) -> f64 {
         let standing = self.standings.get(&member);
         standing.map_or(1.0, |standing| standing.score(now, self.settings.half_life))
+    }
+
+    /// Those against whom something weighs now that is more than a busy disk, each with its score, and whether it
+    /// may get something new; who is trusted least is first.
+    #[must_use]
+    pub fn doubted(&self, now: Time) -> Vec<(Member, f64, bool)> {
+        let standings = self.standings.keys();
+        let all = standings.map(|it| (*it, self.score(*it, now), self.takes(*it, now)));
+        let mut doubted: Vec<_> = all
+            .filter(|(_, score, takes)| !takes || *score < DOUBTED)
+            .collect();
+        doubted.sort_by(|a, b| a.1.total_cmp(&b.1).then(a.0.cmp(&b.0)));
+        doubted
     }
 
     fn answered(
@@ -160,15 +201,17 @@ impl Auditor {
         verdict: Verdict,
         actions: &mut Vec<Action>,
     ) {
-        let Some(Flight {
-            segment, holder, ..
-        }) = self.land(id)
-        else {
-            return;
-        };
+        let Some(flight) = self.land(id) else { return };
+        let Flight {
+            segment,
+            holder,
+            leaves: asked,
+            ..
+        } = flight;
         let settings = self.settings;
         let standing = self.standing(holder, now);
         standing.heard();
+        let was_believed = standing.is_believed(now);
         let outcome = match verdict {
             Verdict::Unknown => {
                 actions.push(Action::Scrub { segment });
@@ -179,7 +222,10 @@ impl Auditor {
                 Outcome::Late
             }
             Verdict::Right => Outcome::Right,
-            Verdict::Missing { .. } => Outcome::Missing,
+            Verdict::Missing { .. } => {
+                standing.missing(now, &settings);
+                Outcome::Missing
+            }
             Verdict::Wrong { leaves } => {
                 standing.wrong(now, &settings);
                 actions.push(Action::Tell {
@@ -193,14 +239,21 @@ impl Auditor {
         actions.push(Action::Found {
             segment,
             holder,
+            leaves: asked,
             outcome,
         });
+        if outcome == Outcome::Wrong && was_believed {
+            actions.push(Action::Suspect { holder });
+        }
     }
 
     fn silent(&mut self, now: Time, id: ChallengeId, actions: &mut Vec<Action>) {
         let Some(flight) = self.land(id) else { return };
         let Flight {
-            segment, holder, ..
+            segment,
+            holder,
+            leaves,
+            ..
         } = flight;
         let rest = self.settings.rest;
         let standing = self.standing(holder, now);
@@ -216,6 +269,7 @@ impl Auditor {
         actions.push(Action::Found {
             segment,
             holder,
+            leaves,
             outcome,
         });
     }
@@ -230,12 +284,30 @@ impl Auditor {
             let mut due = self.retries.iter().take_while(|(at, ..)| *at <= now);
             let free = due.find(|(_, holder, _)| !self.is_busy(*holder));
             let Some((at, holder, segment)) = free.copied() else {
-                return;
+                break;
             };
             self.retries.remove(&(at, holder, segment));
             if holdings.others(&segment).contains(&holder) {
                 actions.push(self.fly(now, segment, holder));
             }
+        }
+    }
+
+    /// What is to be shown before its turn. Who rests is not asked: whoever needs its copy asks again.
+    fn ask_for_proofs(&mut self, now: Time, actions: &mut Vec<Action>) {
+        let standings = &self.standings;
+        let rests = |member| {
+            let standing = standings.get(&member);
+            standing.is_some_and(|standing| standing.rests(now))
+        };
+        self.proofs.retain(|(holder, _)| !rests(*holder));
+        while self.flights.len() < self.settings.in_flight {
+            let mut free = self.proofs.iter().filter(|(it, _)| !self.is_busy(*it));
+            let Some((holder, segment)) = free.next().copied() else {
+                return;
+            };
+            self.proofs.remove(&(holder, segment));
+            actions.push(self.fly(now, segment, holder));
         }
     }
 
@@ -296,26 +368,25 @@ impl Auditor {
     fn fly(&mut self, now: Time, segment: SegmentId, holder: Member) -> Action {
         self.last += 1;
         let id = ChallengeId(self.last);
-        let since = now;
-        self.flights.insert(
-            id,
-            Flight {
-                segment,
-                holder,
-                since,
-            },
-        );
         let is_full = self.rng.random_ratio(1, self.settings.full_every.max(1));
+        let leaves = if is_full {
+            LEAVES_MAX
+        } else {
+            self.settings.leaves
+        };
+        let flight = Flight {
+            segment,
+            holder,
+            leaves,
+            since: now,
+        };
+        self.flights.insert(id, flight);
         Action::Ask {
             id,
             segment,
             holder,
             nonce: self.rng.random(),
-            leaves: if is_full {
-                LEAVES_MAX
-            } else {
-                self.settings.leaves
-            },
+            leaves,
         }
     }
 
@@ -336,6 +407,7 @@ impl Auditor {
             if let Some(best) = best {
                 self.standings.remove(&best);
                 self.retries.retain(|(_, member, _)| *member != best);
+                self.proofs.retain(|(member, _)| *member != best);
             }
         }
         self.standings.entry(member).or_default()

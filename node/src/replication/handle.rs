@@ -2,10 +2,11 @@
 //! command to the one task that decides ([`Replicator`](super::replicator)).
 
 use store::Cid;
+use store::cid::Key;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::policy::Policy;
-use super::report::{Placed, RootStatus, Summary};
+use super::report::{Draining, Placed, RootStatus, Summary};
 
 /// Commands that wait at most: one for each conversation that goes on.
 const COMMANDS: usize = 64;
@@ -41,10 +42,31 @@ pub(super) enum Command {
     SetRate {
         rate: u64,
     },
+    Rotten {
+        keys: Vec<Key>,
+    },
+    Drain {
+        anew: bool,
+        reply: oneshot::Sender<Draining>,
+    },
     Assigned {
         root: Cid,
         reply: oneshot::Sender<Result<Assigned, ReplicationError>>,
     },
+}
+
+impl Command {
+    /// Whether what it does, or says, is about who is here now, and not a second ago.
+    pub(super) const fn looks(&self) -> bool {
+        matches!(
+            self,
+            Self::Place { .. }
+                | Self::Status { .. }
+                | Self::Summary { .. }
+                | Self::Drain { .. }
+                | Self::Assigned { .. }
+        )
+    }
 }
 
 /// What an owner wants of a root.
@@ -142,6 +164,20 @@ impl Replication {
     /// Offers so many bytes a second from now on; 0 pauses repairs.
     pub async fn set_rate(&self, rate: u64) {
         let _ = self.commands.send(Command::SetRate { rate }).await;
+    }
+
+    /// The blocks of these keys were found to be rotten: the copies that they are of are fetched again.
+    pub async fn rotten(&self, keys: Vec<Key>) {
+        let _ = self.commands.send(Command::Rotten { keys }).await;
+    }
+
+    /// How far this member is that is about to leave. `anew`: also those who have confirmed before that they have their
+    /// copies are asked once more.
+    ///
+    /// # Errors
+    /// If the node is ending.
+    pub async fn drain(&self, anew: bool) -> Result<Draining, ReplicationError> {
+        self.ask(|reply| Command::Drain { anew, reply }).await
     }
 
     /// Whether this member has what it should have of `root`.

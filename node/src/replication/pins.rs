@@ -372,29 +372,6 @@ impl Pins {
         Ok(wanting.collect())
     }
 
-    /// Roots that there is any record of behind `after`, `limit` at most, in an order of their own: whoever goes
-    /// round passes the last one next. Also those that nobody wants any more.
-    ///
-    /// # Errors
-    /// If the disk fails.
-    pub fn each_root(&self, after: Option<&Cid>, limit: usize) -> Result<Vec<Cid>, StoreError> {
-        let start = after.map_or_else(|| vec![row::ROOT], row::behind_root);
-        let mut roots: Vec<Cid> = Vec::new();
-        self.records.for_each_from(&start, &mut |key, _| {
-            let Some((root, _)) = row::place_in(key) else {
-                return key.first() == Some(&row::ROOT);
-            };
-            if roots.last() != Some(&root) {
-                if roots.len() == limit {
-                    return false;
-                }
-                roots.push(root);
-            }
-            true
-        })?;
-        Ok(roots)
-    }
-
     /// The live records of these keys of set reconciliation, as far as they are known.
     ///
     /// # Errors

@@ -120,6 +120,19 @@ impl Roster {
         self.candidates.get(*self.places.get(&member)?)
     }
 
+    /// Whether a member is not about to leave, as far as is known: of who is not here nothing is.
+    #[must_use]
+    pub fn stays(&self, member: Member) -> bool {
+        self.candidate(member).is_none_or(|it| it.stays)
+    }
+
+    /// Whether a member may have copies, as far as is known.
+    #[must_use]
+    pub fn is_allowed(&self, member: Member, policy: &Policy) -> bool {
+        let candidate = self.candidate(member);
+        candidate.is_none_or(|it| policy.allows(&it.tags))
+    }
+
     /// All of them.
     pub fn members(&self) -> impl Iterator<Item = Member> {
         self.candidates.iter().map(|it| it.member)
@@ -165,7 +178,8 @@ impl Roster {
             fields.clear();
         }
         let all = self.candidates.iter().enumerate();
-        let allowed = all.filter(|(_, it)| policy.allows(&it.tags));
+        // Who is on its way out has no lot: places are those that there will be without it.
+        let allowed = all.filter(|(_, it)| it.stays && policy.allows(&it.tags));
         let lots = Arc::new(Lots::new(allowed.map(|(i, it)| (i, &it.peer, it.weight))));
         fields.insert(policy.clone(), Arc::clone(&lots));
         lots
@@ -173,7 +187,7 @@ impl Roster {
 }
 
 impl Field<'_> {
-    /// How many copies there should be: as many as are wanted, or one for each member that is allowed.
+    /// How many copies there should be: as many as are wanted, or one for each member that is allowed and stays.
     #[must_use]
     pub fn target(&self) -> usize {
         if self.everywhere {
@@ -183,23 +197,50 @@ impl Field<'_> {
         }
     }
 
+    /// Distinct hosts of those that may have a copy and stay; where each of them is to have one, all of them.
+    #[must_use]
+    pub fn hosts(&self) -> usize {
+        if self.everywhere {
+            return self.lots.len();
+        }
+        let hosts = self.lots.numbers().map(|i| self.roster.domains[i][HOST]);
+        hosts.collect::<HashSet<_>>().len()
+    }
+
     /// Where the copies of a segment belong, the best place first: [`Field::target`] of them, or as many as
     /// there are members that may have one. Those that have it, `holders`, may keep it even where they take no more;
     /// those that would not have it now, `not`, are passed over.
     #[must_use]
     pub fn place(&self, segment: &SegmentId, holders: &[Member], not: &[Member]) -> Vec<Member> {
+        self.place_beside(&[], segment, holders, not)
+    }
+
+    /// As [`Field::place`]; these, `pinned`, have it and keep it in any case, and come first: the best of the others
+    /// are as many as are wanted beside them, spread over the domains with them.
+    #[must_use]
+    pub fn place_beside(
+        &self,
+        pinned: &[Member],
+        segment: &SegmentId,
+        holders: &[Member],
+        not: &[Member],
+    ) -> Vec<Member> {
         let copies = self.target();
         let candidates = &self.roster.candidates;
+        let pinned = pinned.iter().filter_map(|it| self.roster.places.get(it));
+        let pinned: Vec<usize> = pinned.copied().collect();
         let may = |i: usize| {
             let it = &candidates[i];
-            (it.takes || (it.stays && holders.contains(&it.member))) && !not.contains(&it.member)
+            (it.takes || (it.stays && holders.contains(&it.member)))
+                && !not.contains(&it.member)
+                && !pinned.contains(&i)
         };
         let mut depth = copies.saturating_mul(2).max(8);
         loop {
             let ranked: Vec<usize> = self.lots.best(segment, depth);
             let is_all = ranked.len() >= self.lots.len();
             let ranked = ranked.into_iter().filter(|i| may(*i)).collect::<Vec<_>>();
-            let chosen = self.choose(&ranked, copies, is_all);
+            let chosen = self.choose(&pinned, &ranked, copies, is_all);
             if is_all || chosen.len() >= copies {
                 return chosen.into_iter().map(|i| candidates[i].member).collect();
             }
@@ -234,38 +275,59 @@ impl Field<'_> {
         [zones, racks, 1]
     }
 
-    /// The best set of these, which are in the order of their lots. Bounds are raised only where these are all.
-    fn choose(&self, ranked: &[usize], copies: usize, is_all: bool) -> Vec<usize> {
+    /// The best set of these, which are in the order of their lots, beside those that are `pinned`. Bounds are raised
+    /// only where these are all.
+    fn choose(
+        &self,
+        pinned: &[usize],
+        ranked: &[usize],
+        copies: usize,
+        is_all: bool,
+    ) -> Vec<usize> {
         let mut bounds = self.lots.bounds(|| self.bounds());
         loop {
-            let chosen = self.within(ranked, copies, bounds);
+            let chosen = self.within(pinned, ranked, copies, bounds);
             let raisable = bounds[..HOST].iter().position(|bound| *bound < copies);
             let Some(level) = raisable.filter(|_| is_all && chosen.len() < copies) else {
                 return chosen;
             };
-            if chosen.len() == ranked.len() {
+            if chosen.len() == pinned.len() + ranked.len() {
                 return chosen;
             }
             bounds[level] += 1;
         }
     }
 
-    fn within(&self, ranked: &[usize], copies: usize, bounds: [usize; LEVELS]) -> Vec<usize> {
+    fn within(
+        &self,
+        pinned: &[usize],
+        ranked: &[usize],
+        copies: usize,
+        bounds: [usize; LEVELS],
+    ) -> Vec<usize> {
         let mut used: [HashMap<u32, usize>; LEVELS] = Default::default();
-        let mut chosen = Vec::new();
-        for &i in ranked {
-            if chosen.len() == copies {
-                break;
-            }
+        let mut count = |i: usize, bounds: [usize; LEVELS]| {
             let domains = self.roster.domains[i];
             let taken = |level: usize| used[level].get(&domains[level]).copied().unwrap_or(0);
-            if (0..LEVELS).any(|level| taken(level) >= bounds[level]) {
-                continue;
+            let fits = (0..LEVELS).all(|level| taken(level) < bounds[level]);
+            if fits {
+                for (used, domain) in used.iter_mut().zip(domains) {
+                    *used.entry(domain).or_insert(0) += 1;
+                }
             }
-            for (used, domain) in used.iter_mut().zip(domains) {
-                *used.entry(domain).or_insert(0) += 1;
+            fits
+        };
+        let mut chosen = pinned.to_vec();
+        for &i in pinned {
+            count(i, [usize::MAX; LEVELS]);
+        }
+        for &i in ranked {
+            if chosen.len() >= copies {
+                break;
             }
-            chosen.push(i);
+            if count(i, bounds) {
+                chosen.push(i);
+            }
         }
         chosen
     }

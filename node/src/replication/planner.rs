@@ -17,12 +17,15 @@
 //!   a while, twice as long each time, and its target is passed over.
 //! * Copies that are enough but not where they belong are mended by the first holder alone, behind all
 //!   repairs, and only by a copy in the right place.
+//! * A copy that a member's own owner has pinned is told of as such. It stays, so it takes the place of the one that
+//!   belongs least.
 //! * A copy is given up by its holder alone, when the others are enough, and each of them has shown its own and
 //!   promised to keep it meanwhile. So whatever two members believe, they never give up the same last copies (I6).
 //! * While so much of the swarm is gone at once that it may be we who are cut off, only what has no other
 //!   copy in sight is repaired, and nothing is given up.
 
 mod brakes;
+mod drain;
 pub mod event;
 mod ledger;
 mod repair;
@@ -40,6 +43,7 @@ use rand::rngs::StdRng;
 use store::segment::SegmentId;
 
 use self::brakes::Brakes;
+pub use self::drain::{Drain, Obstacle, Stuck};
 pub use self::event::{Action, Answer, Declined, Event, Level, Settings, Sight, Time};
 use self::ledger::Ledger;
 use self::repair::Offer;
@@ -63,6 +67,8 @@ pub struct Planner {
     /// Offers under way, [`Settings::at_once`] at most.
     offers: Vec<Offer>,
     full: bool,
+    /// We are about to go, and the holders of the copies that stay are asked to confirm them.
+    confirming: bool,
     actions: Vec<Action>,
 }
 
@@ -82,6 +88,7 @@ impl Planner {
             ready: BTreeSet::new(),
             offers: Vec::new(),
             full: false,
+            confirming: false,
             actions: Vec::new(),
         }
     }
@@ -109,7 +116,7 @@ impl Planner {
             Event::Roster { roster, returned } => self.on_roster(now, roster, &returned),
             Event::Sight(sight) => {
                 let was = self.brakes.is_blind();
-                self.brakes.see(sight);
+                self.brakes.see(now, sight);
                 if was != self.brakes.is_blind() {
                     self.look_at_all(now);
                 }
@@ -123,7 +130,9 @@ impl Planner {
             } => {
                 // Its place in the queue depends on the policy.
                 self.unready(&segment);
-                self.ledger.put(segment, bytes, policy, is_pinned);
+                if self.ledger.put(segment, bytes, policy, is_pinned) {
+                    self.tell_holders(&segment);
+                }
                 self.on_heard(now, segment, &holders);
             }
             Event::Heard { segment, holders } => self.on_heard(now, segment, &holders),
@@ -137,8 +146,13 @@ impl Planner {
                 self.look(now, &segment);
             }
             Event::Holds { segment, member } if member != self.me => {
-                self.on_holds(now, &segment, member);
+                self.on_holds(now, &segment, member, None);
             }
+            Event::Says {
+                segment,
+                member,
+                is_pinned,
+            } if member != self.me => self.on_word(now, &segment, member, is_pinned),
             Event::HoldsNot { segment, member } => {
                 self.on_holds_not(now, &segment, member, false);
             }
@@ -161,8 +175,9 @@ impl Planner {
                     self.look_at_all(now);
                 }
             }
+            Event::Drain { anew } => self.on_drain(now, anew),
             Event::Rate(rate) => self.brakes.set_rate(rate, now),
-            Event::Holds { .. } | Event::Tick => {}
+            Event::Holds { .. } | Event::Says { .. } | Event::Tick => {}
         }
     }
 
@@ -190,17 +205,50 @@ impl Planner {
         }
     }
 
+    /// The others hear that it is pinned here now, or that it is so no more.
+    fn tell_holders(&mut self, segment: &SegmentId) {
+        let holders = self.holders(segment).filter(|it| self.roster.has(*it));
+        let checks = holders.map(|member| Action::Check {
+            segment: *segment,
+            member,
+        });
+        let checks: Vec<_> = checks.collect();
+        self.actions.extend(checks);
+    }
+
     /// These are said to have it.
     fn on_heard(&mut self, now: Time, segment: SegmentId, holders: &[Member]) {
         for member in holders.iter().filter(|it| **it != self.me) {
+            let entry = self.ledger.get(&segment);
+            if entry.is_some_and(|it| it.distrusts(now, *member)) {
+                continue;
+            }
             self.ledger.note(&segment, *member, false, &self.roster);
         }
         self.look(now, &segment);
     }
 
-    fn on_holds(&mut self, now: Time, segment: &SegmentId, member: Member) {
+    /// A member says that it has it.
+    fn on_word(&mut self, now: Time, segment: &SegmentId, member: Member, is_pinned: bool) {
+        let entry = self.ledger.get(segment);
+        if entry.is_some_and(|it| !it.distrusts(now, member)) {
+            self.on_holds(now, segment, member, Some(is_pinned));
+        }
+    }
+
+    /// A member has it; and keeps it in any case or not, where that was said.
+    fn on_holds(
+        &mut self,
+        now: Time,
+        segment: &SegmentId,
+        member: Member,
+        is_pinned: Option<bool>,
+    ) {
         let is_new = self.settle_offer(segment, member);
         self.ledger.note(segment, member, true, &self.roster);
+        if let Some(is_pinned) = is_pinned {
+            self.ledger.pin(segment, member, is_pinned);
+        }
         if is_new && let Some(entry) = self.ledger.get_mut(segment) {
             entry.failures = 0;
             entry.leases = 0;
@@ -301,10 +349,42 @@ impl Planner {
         verified.map(|it| it.member)
     }
 
+    /// Whether a member has failed an audit of this segment lately, so that its word on it is passed over.
+    #[must_use]
+    pub fn distrusts(&self, now: Time, segment: &SegmentId, member: Member) -> bool {
+        let entry = self.ledger.get(segment);
+        entry.is_some_and(|it| it.distrusts(now, member))
+    }
+
     /// Segments of this member that another is believed to have, too.
     #[must_use]
     pub fn common(&self, member: Member) -> Vec<SegmentId> {
         self.ledger.common(member)
+    }
+
+    /// Members that are believed to have something that this member has.
+    pub fn partners(&self) -> impl Iterator<Item = Member> {
+        self.ledger.partners()
+    }
+
+    /// Segments that this member and another have, as far as that one has said so itself, in their order; each with
+    /// its holders that are here and have said so, these two among them, and whether they keep it in any case.
+    pub fn shared(
+        &self,
+        member: Member,
+    ) -> impl Iterator<Item = (SegmentId, impl Iterator<Item = (Member, bool)>)> {
+        let common = self.ledger.common(member).into_iter();
+        let entries = common.filter_map(|segment| Some((segment, self.ledger.get(&segment)?)));
+        let said = entries.filter(move |(_, entry)| {
+            let mut copies = entry.copies.iter();
+            !entry.unwanted && copies.any(|it| it.member == member && it.verified)
+        });
+        said.map(|(segment, entry)| {
+            let copies = entry.copies.iter();
+            let here = copies.filter(|it| it.verified && self.roster.has(it.member));
+            let holders = here.map(|it| (it.member, it.is_pinned));
+            (segment, holders.chain([(self.me, entry.is_pinned)]))
+        })
     }
 
     /// What is known of a segment of this member.

@@ -7,9 +7,11 @@ mod audits;
 mod context;
 mod crew;
 mod cut;
+mod drain;
 mod holdings;
 mod inbound;
 mod load;
+mod mend;
 mod notes;
 mod numbers;
 mod offers;
@@ -17,6 +19,7 @@ mod places;
 mod pull;
 mod pulls;
 mod report;
+mod shared;
 mod sync;
 #[cfg(test)]
 mod tests;
@@ -37,13 +40,14 @@ use store::wire::member;
 use store::wire::replica::ReplicaResponse;
 use tokio::sync::{Semaphore, mpsc};
 
-use self::audits::Broken;
-use self::context::{Awaited, Context};
+use self::context::{Awaited, Context, Turns};
 use self::holdings::{Held, Holdings};
+use self::mend::Mending;
 use self::notes::Note;
 use self::numbers::Numbers;
 use self::places::Placings;
 use self::pulls::Pulls;
+use self::shared::Comparing;
 use super::audit::{self, Auditor};
 use super::handle::{Command, Replication};
 use super::pins::Pins;
@@ -61,7 +65,7 @@ const LOOK: Duration = Duration::from_secs(1);
 const TELL: Duration = Duration::from_secs(5);
 /// Whoever has just begun may not have heard of the latest wishes: so long nothing is taken for unwanted.
 const SETTLE: Duration = Duration::from_secs(5 * 60);
-/// Challenges that are answered at once, and copies that are looked through: each reads what it is asked for.
+/// Challenges that are answered at once: each reads what it is asked for.
 const READS: usize = 4;
 
 /// What it is made of.
@@ -81,6 +85,9 @@ pub(crate) struct Parts {
     pub(crate) rate: u64,
     /// What may be placed here.
     pub(crate) room: Arc<Room>,
+    /// Whether it stays, and keeps copies for others. Who comes for one command has others make copies, and does
+    /// not count as a holder: its bytes go with it.
+    pub(crate) is_member: bool,
     /// What other members ask.
     pub(crate) arrivals: mpsc::Receiver<ReplicaInbound>,
 }
@@ -102,14 +109,16 @@ pub(super) struct Replicator {
     /// The members as they were at the last look.
     crew: Vec<members::Member>,
     is_blind: bool,
+    /// Whose copies those here count as; nobody's at a guest.
+    ours: Option<Member>,
     rate: u64,
     /// Offers under way: the planner's few, and those of placings.
     offers: HashSet<(SegmentId, Member)>,
     /// Questions for leave to trim, until the planner has answered them: within the same step.
     trims: HashMap<(SegmentId, Member, u64), (ReplyChannel<ReplicaResponse>, Challenge)>,
     pulls: Pulls,
-    /// Copies of ours that are not whole, and are being fetched again.
-    broken: HashMap<SegmentId, Broken>,
+    /// Copies of ours that are not whole, or may not be.
+    mending: Mending,
     placings: Placings,
     /// Segments that were found here, and whose places have not been asked whether they have them.
     unasked: Vec<SegmentId>,
@@ -117,9 +126,12 @@ pub(super) struct Replicator {
     audited: HashMap<SegmentId, Duration>,
     /// Why it takes nothing new, if it does not.
     read_only: Option<String>,
+    /// Whether what was here when it began is known.
+    is_loaded: bool,
     /// Whether it has been here for so long that what nobody wants is believed to be unwanted.
     is_settled: bool,
     reads: Arc<Semaphore>,
+    comparing: Comparing,
     told: Option<(Duration, member::Holdings)>,
     notes: mpsc::Sender<Note>,
     heard: mpsc::Receiver<Note>,
@@ -138,6 +150,7 @@ pub(crate) fn start(parts: Parts) -> Replication {
 }
 
 impl Replicator {
+    #[allow(clippy::too_many_lines, reason = "a list of its fields")]
     fn new(parts: Parts) -> Option<(Self, mpsc::Receiver<ReplicaInbound>)> {
         let Parts {
             network,
@@ -150,6 +163,7 @@ impl Replicator {
             time_scale,
             rate,
             room,
+            is_member,
             arrivals,
         } = parts;
         let id = member_of(&network.peer_id())?;
@@ -173,6 +187,7 @@ impl Replicator {
             time_scale,
             room,
             awaited: Awaited::default(),
+            turns: Turns::default(),
         };
         let replicator = Self {
             context: Arc::new(context),
@@ -190,17 +205,20 @@ impl Replicator {
             candidates: Vec::new(),
             crew: Vec::new(),
             is_blind: false,
+            ours: is_member.then_some(me),
             rate,
             offers: HashSet::new(),
             trims: HashMap::new(),
             pulls: Pulls::default(),
-            broken: HashMap::new(),
+            mending: Mending::default(),
             placings: Placings::default(),
             unasked: Vec::new(),
             audited: HashMap::new(),
             read_only: None,
+            is_loaded: false,
             is_settled: false,
             reads: Arc::new(Semaphore::new(READS)),
+            comparing: Comparing::default(),
             told: None,
             notes,
             heard,
@@ -214,16 +232,24 @@ impl Replicator {
         mut arrivals: mpsc::Receiver<ReplicaInbound>,
     ) {
         let network = self.context.network.clone();
-        self.load();
-        let sync = sync::run(Arc::clone(&self.context), self.notes.clone());
-        let sync = tokio::spawn(sync);
+        let sync = self.ours.map(|_| {
+            self.load();
+            let sync = sync::run(Arc::clone(&self.context), self.notes.clone());
+            tokio::spawn(sync)
+        });
         let mut look = tokio::time::interval(LOOK);
         look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             let wake = tokio::time::Instant::from_std(self.began) + self.wake();
             tokio::select! {
                 Some(inbound) = arrivals.recv() => self.on_inbound(inbound),
-                Some(command) = commands.recv() => self.on_command(command),
+                Some(command) = commands.recv() => {
+                    if command.looks() {
+                        let (crew, sight) = network.members().await;
+                        self.look_at(crew, sight);
+                    }
+                    self.on_command(command);
+                }
                 Some(note) = self.heard.recv() => self.on_note(note),
                 _ = look.tick() => {
                     let (crew, sight) = network.members().await;
@@ -233,7 +259,7 @@ impl Replicator {
                 () = network.closed() => break,
             }
         }
-        sync.abort();
+        sync.inspect(tokio::task::JoinHandle::abort);
     }
 
     fn now(&self) -> Duration {
@@ -279,6 +305,7 @@ impl Replicator {
             self.release_unwanted();
         }
         self.mend_broken();
+        self.compare(now);
         self.tell_holdings(now);
     }
 
@@ -288,6 +315,9 @@ impl Replicator {
             return;
         }
         self.roster = Arc::new(roster);
+        if !self.stays(self.me) {
+            self.take_nothing_more();
+        }
         let returned = Vec::new();
         let roster = Arc::clone(&self.roster);
         self.plan(planner::Event::Roster { roster, returned });
@@ -298,9 +328,11 @@ impl Replicator {
         }
     }
 
-    /// Who is gone says nothing more: whoever waits for its word is told now, and asks another.
+    /// Who is gone says nothing more, and who is about to go keeps nothing: whoever waits for its word is told now,
+    /// and asks another.
     fn fail_offers_to_the_gone(&self) {
-        let gone = self.offers.iter().filter(|(_, to)| !self.roster.has(*to));
+        let stays = |to: Member| self.roster.has(to) && self.stays(to);
+        let gone = self.offers.iter().filter(|(_, to)| !stays(*to));
         for (segment, to) in gone {
             if let Some(id) = self.numbers.id(*to) {
                 self.context.awaited.settle(*segment, id, false);

@@ -6,7 +6,7 @@ use libp2p::PeerId;
 use store::Cid;
 use store::segment::SegmentId;
 
-use super::planner::Level;
+use super::planner::{Level, Obstacle};
 use super::policy::Policy;
 
 /// What is known of the copies of one root, by one member.
@@ -44,6 +44,10 @@ pub struct SegmentStatus {
 
 /// One copy.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(
+    clippy::struct_excessive_bools,
+    reason = "each is a fact of its own, as programs read it"
+)]
 pub struct CopyStatus {
     /// Who has it.
     pub peer: PeerId,
@@ -53,6 +57,8 @@ pub struct CopyStatus {
     pub local: bool,
     /// Whether it is here and stays.
     pub live: bool,
+    /// Whether it is here and about to leave.
+    pub leaving: bool,
     /// Whether it has shown its copy since it was last away.
     pub verified: bool,
 }
@@ -76,8 +82,63 @@ pub struct Summary {
     pub rate: u64,
     /// Whether so much is out of sight that only last copies are repaired.
     pub blind: bool,
+    /// Whether it is about to leave, so that its copies do not count.
+    pub draining: bool,
     /// Whether it takes nothing new: too full, or its disk failed.
     pub read_only: Option<String>,
+    /// Own copies that are not whole, and are being fetched again.
+    pub mending: usize,
+    /// Own copies that were found not to be whole since the node began.
+    pub rotten: u64,
+    /// Members that are trusted less than others, those least first: 16 at most.
+    pub doubted: Vec<Doubted>,
+}
+
+/// A member that did not keep what it said, in this member's own eyes.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Doubted {
+    /// Who.
+    pub peer: PeerId,
+    /// How far it is trusted, from 1 towards 0; its capacity counts for so much where copies are placed.
+    pub trust: f64,
+    /// Whether it gets anything new.
+    pub takes: bool,
+}
+
+/// How far a member is that is about to leave.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Draining {
+    /// Whether it is about to leave at all.
+    pub is_leaving: bool,
+    /// Wanted segments that it has, and their bytes.
+    pub held: (usize, u64),
+    /// Those of them of which there are too few copies elsewhere, and the bytes of the missing ones.
+    pub needed: (usize, u64),
+    /// Those of them for which nothing can be done now.
+    pub stuck: usize,
+    /// The contents that they are of, the first 64.
+    pub contents: Vec<StuckContent>,
+    /// Segments whose copies elsewhere have not been confirmed yet.
+    pub unconfirmed: usize,
+    /// Nothing more is to be waited for.
+    pub is_over: bool,
+    /// So much is out of sight that it waits.
+    pub blind: bool,
+}
+
+/// A content of which there are too few copies without this member, and no places for more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StuckContent {
+    /// Which.
+    pub root: Cid,
+    /// Segments of it that are concerned.
+    pub segments: usize,
+    /// Copies elsewhere, of the one that has fewest.
+    pub copies: usize,
+    /// Copies that are wanted.
+    pub wanted: usize,
+    /// Why there are no more.
+    pub why: Obstacle,
 }
 
 /// How far the copies of a root are that somebody waits for.

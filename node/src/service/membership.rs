@@ -7,6 +7,7 @@ use crate::api::conversation::{Speaker, failure};
 use crate::api::message::{
     AcceptedOwner, Failure, FailureKind, Item, Membership, MembershipRequest,
 };
+use crate::draining;
 use crate::node::NodeError;
 use crate::owners::OwnersError;
 use crate::swarm_key::{SwarmKey, SwarmKeyError};
@@ -89,6 +90,8 @@ impl Service {
             Some(key) => key.save(&self.repo)?,
             None => SwarmKey::forget(&self.repo)?,
         }
+        // What was said of the old swarm means nothing in another.
+        draining::end(&self.repo)?;
         let name = self.network_name(key);
         tracing::info!(network = %name, "moving to another swarm");
         self.joining.rejoin().map_err(|error| {

@@ -116,16 +116,18 @@ impl Service {
         }
         let (mut not_pinned, mut wishes) = (Vec::new(), Wishes::of(self));
         for cid in cids {
-            let was_pinned = match self.repo.pins().unpin(cid)? {
-                Some(pin) => {
-                    speaker.item(Item::Pin(pin.into()))?;
-                    true
-                }
-                None => false,
-            };
+            // First: what others want of it is held before the pin goes.
+            let was_wanted = wishes.withdraw(*cid)?;
+            let pin = self.repo.pins().unpin(cid)?;
             // A wish may be all that there is: others have the copies.
-            if !wishes.withdraw_told(*cid, speaker)? && !was_pinned {
+            if pin.is_none() && !was_wanted {
                 not_pinned.push(*cid);
+            }
+            if let Some(pin) = pin {
+                speaker.item(Item::Pin(pin.into()))?;
+            }
+            if was_wanted {
+                Wishes::tell_withdrawn(*cid, speaker)?;
             }
         }
         self.expect_pinned(&not_pinned)
@@ -137,19 +139,27 @@ impl Service {
             return Err(failure(FailureKind::Usage, message));
         }
         let mut roots = Vec::new();
+        self.repo.pins().for_each(&mut |pin| {
+            roots.extend(filter.matches(&pin).then_some(pin.root));
+            !speaker.is_gone()
+        })?;
+        // First: what others want of it is held before the pins go.
+        let mut wishes = Wishes::of(self);
+        for root in &roots {
+            if wishes.withdraw(*root)? {
+                Wishes::tell_withdrawn(*root, speaker)?;
+            }
+        }
+        let mut is_any = false;
         let remove = || {
             self.repo.pins().unpin_matching(filter, &mut |pin| {
-                roots.push(pin.root);
+                is_any = true;
                 // They are gone, whether anybody is told or not.
                 speaker.item(Item::Pin(pin.into())).is_ok() && !speaker.is_gone()
             })
         };
         watch(speaker, || None, || (), remove)?;
-        let mut wishes = Wishes::of(self);
-        for root in &roots {
-            wishes.withdraw_told(*root, speaker)?;
-        }
-        if roots.is_empty() {
+        if !is_any {
             return Err(
                 failure(FailureKind::NotFound, "no pin is like that").with_hint(
                     "`store pin ls` shows what is pinned; here a name must be the whole name",

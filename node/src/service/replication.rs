@@ -1,6 +1,7 @@
 //! `pin set`, `status`, `doctor`, `repair`: the copies on other members.
 
 mod doctor;
+mod drain;
 mod placed;
 mod policy;
 mod wishes;
@@ -8,7 +9,6 @@ mod wishes;
 use std::sync::Arc;
 
 use store::Cid;
-use store::pin::PinKind;
 
 use super::Service;
 use super::peers::no_node;
@@ -17,6 +17,7 @@ use crate::api::message::{
     ContentStatus, CopiesAsked, CopiesWait, Failure, FailureKind, Item, LocalCopy, PinExpiry,
     RepairChange, RepairRate, ReplicationRequest, SwarmStatus, Wanted,
 };
+use crate::network::Role;
 use crate::node::Joined;
 use crate::replication::{Replication, ReplicationError, Wish};
 
@@ -40,6 +41,7 @@ impl Service {
             ReplicationRequest::Summary => self.summary(speaker),
             ReplicationRequest::Doctor => self.doctor(speaker),
             ReplicationRequest::Repair(change) => self.repair(change, speaker),
+            ReplicationRequest::Drain(change) => self.drain(change, speaker),
         }
     }
 
@@ -50,17 +52,24 @@ impl Service {
         Ok((joined, replication))
     }
 
-    /// Refuses to wait for copies where nobody would make them.
-    pub(super) fn check_wait(&self, copies: &CopiesAsked) -> Result<(), Failure> {
-        if copies.wait == CopiesWait::None || self.joining.node().is_some() {
+    /// Comes where copies are made, if they are to be waited for: without a node as a guest, who serves until
+    /// they are.
+    pub(super) fn join_to_wait(&self, copies: &CopiesAsked) -> Result<(), Failure> {
+        if copies.wait == CopiesWait::None {
+            return Ok(());
+        }
+        let joined = self
+            .joining
+            .join_as(Role::Guest, &self.config, &self.repo)?;
+        if joined.replication().is_some() {
             return Ok(());
         }
         let wait = copies.wait.name();
         Err(failure(
             FailureKind::Error,
-            format!("`--wait {wait}` needs a running node, which makes the copies"),
+            format!("`--wait {wait}` cannot begin while another command without a node is in the network"),
         )
-        .with_hint("start one with `store run`; without `--wait` it makes them when it runs"))
+        .with_hint("wait for its end, or start a node with `store run`"))
     }
 
     fn want(
@@ -70,7 +79,7 @@ impl Service {
         expiry: PinExpiry,
         speaker: &Speaker,
     ) -> Result<(), Failure> {
-        self.check_wait(copies)?;
+        self.join_to_wait(copies)?;
         let policy = policy::policy(&self.config.replication, None, copies)?;
         let mut wishes = Wishes::of(self);
         let Some(policy) = policy else {
@@ -143,13 +152,15 @@ impl Service {
                 missing: assigned.missing,
             },
             // A pin reaches only what is here (I3).
-            Err(ReplicationError::NotWanted(_)) if self.is_pinned(&cid)? => LocalCopy {
-                cid,
-                complete: true,
-                whole: true,
-                segments: 0,
-                missing: 0,
-            },
+            Err(ReplicationError::NotWanted(_)) if self.repo.pins().is_recursive(&cid)? => {
+                LocalCopy {
+                    cid,
+                    complete: true,
+                    whole: true,
+                    segments: 0,
+                    missing: 0,
+                }
+            }
             Err(error) => return Err(error.into()),
         };
         let (missing, segments) = (told.missing, told.segments);
@@ -164,11 +175,6 @@ impl Service {
         Err(failure(FailureKind::Partial, message).with_hint(
             "they are offered to it by those that have them; `store status` says what goes on",
         ))
-    }
-
-    fn is_pinned(&self, cid: &Cid) -> Result<bool, Failure> {
-        let pin = self.repo.pins().get(cid)?;
-        Ok(pin.is_some_and(|pin| pin.kind == PinKind::Recursive))
     }
 
     fn summary(&self, speaker: &Speaker) -> Result<(), Failure> {

@@ -2,6 +2,8 @@
 
 use bytes::Bytes;
 
+use crate::wire::proto::Tag;
+
 #[derive(Clone, PartialEq, prost::Message)]
 pub(super) struct Record {
     #[prost(bytes = "bytes", tag = "1")]
@@ -28,14 +30,6 @@ pub(super) struct Record {
     pub(super) digest: Bytes,
     #[prost(uint32, tag = "12")]
     pub(super) state: u32,
-}
-
-#[derive(Clone, PartialEq, prost::Message)]
-pub(super) struct Tag {
-    #[prost(string, tag = "1")]
-    pub(super) name: String,
-    #[prost(string, tag = "2")]
-    pub(super) value: String,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]

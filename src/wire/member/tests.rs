@@ -3,6 +3,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::wire::LENGTH_SIZE;
 use crate::wire::reconcile::{Item, Prefix, Question, Verdict};
+use crate::wire::tests::damaged;
 
 fn id() -> impl Strategy<Value = MemberId> {
     any::<[u8; 32]>().prop_map(MemberId)
@@ -128,13 +129,7 @@ proptest! {
         record in record(), request in request(), response in response(), rumour in rumour(),
         at: prop::sample::Index, byte: u8, cut: prop::sample::Index,
     ) {
-        let damage = |bytes: &[u8]| {
-            let mut bytes = [bytes, &[0]].concat();
-            let place = at.index(bytes.len());
-            bytes[place] = byte;
-            bytes.truncate(cut.index(bytes.len()) + 1);
-            Bytes::from(bytes)
-        };
+        let damage = |bytes: &[u8]| damaged(&[bytes, &[0]].concat(), at, byte, cut);
         let _ = Record::decode(&damage(&record.encode().unwrap()));
         let _ = MemberRequest::decode(&damage(&request.encode().unwrap()[LENGTH_SIZE..]));
         let _ = MemberResponse::decode(&damage(&response.encode().unwrap()[LENGTH_SIZE..]));

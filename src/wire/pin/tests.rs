@@ -3,6 +3,7 @@ use proptest::strategy::ValueTree;
 
 use super::*;
 use crate::cid::{Codec, Version};
+use crate::wire::tests::damaged;
 
 fn tags() -> impl Strategy<Value = Vec<(String, String)>> {
     let tag = ("[a-z0-9_.-]{1,32}", "[a-zA-Z0-9äé ]{1,16}");
@@ -50,11 +51,7 @@ proptest! {
     /// Nearly right bytes reach deeper than noise does.
     #[test]
     fn damaged_records_never_panic(record in record(), at: prop::sample::Index, byte: u8, cut: prop::sample::Index) {
-        let mut bytes = record.encode().unwrap().to_vec();
-        let place = at.index(bytes.len());
-        bytes[place] = byte;
-        bytes.truncate(cut.index(bytes.len()) + 1);
-        if let Ok(record) = PinRecord::decode(&bytes.into()) {
+        if let Ok(record) = PinRecord::decode(&damaged(&record.encode().unwrap(), at, byte, cut)) {
             prop_assert_eq!(PinRecord::decode(&record.encode().unwrap()), Ok(record));
         }
     }

@@ -161,20 +161,22 @@ impl Told {
     /// Bytes on the wire, at most.
     #[must_use]
     pub fn size(&self) -> usize {
-        // Its own key and length, the segment, and the holders with theirs.
-        3 + 2 + NAME + 3 + NAME * self.holders.len()
+        // Its own key and length, the segment, the holders with theirs, and whether it is pinned.
+        3 + 2 + NAME + 3 + NAME * self.holders.len() + 2
     }
 
     pub(super) fn to_proto(&self) -> Result<proto::Told, WireError> {
         Ok(proto::Told {
             segment: segment_out(self.segment),
             holders: holders_out(&self.holders)?,
+            pinned: self.is_pinned,
         })
     }
 
     pub(super) fn of_proto(told: &proto::Told) -> Result<Self, WireError> {
         Ok(Self {
             segment: segment_in(&told.segment)?,
+            is_pinned: told.pinned,
             holders: holders_in(&told.holders)?,
         })
     }
@@ -184,19 +186,21 @@ impl Checked {
     /// Bytes on the wire, at most.
     #[must_use]
     pub fn size(&self) -> usize {
-        3 + 2 + 3 + NAME * self.holders.len()
+        3 + 2 + 3 + NAME * self.holders.len() + 2
     }
 
     pub(super) fn to_proto(&self) -> Result<proto::Checked, WireError> {
         Ok(proto::Checked {
             has: self.has,
             holders: holders_out(&self.holders)?,
+            pinned: self.is_pinned,
         })
     }
 
     pub(super) fn of_proto(checked: &proto::Checked) -> Result<Self, WireError> {
         Ok(Self {
             has: checked.has,
+            is_pinned: checked.pinned,
             holders: holders_in(&checked.holders)?,
         })
     }

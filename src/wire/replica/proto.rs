@@ -90,6 +90,8 @@ pub(super) struct Told {
     pub(super) segment: Bytes,
     #[prost(bytes = "bytes", tag = "2")]
     pub(super) holders: Bytes,
+    #[prost(bool, tag = "3")]
+    pub(super) pinned: bool,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -98,4 +100,6 @@ pub(super) struct Checked {
     pub(super) has: bool,
     #[prost(bytes = "bytes", tag = "2")]
     pub(super) holders: Bytes,
+    #[prost(bool, tag = "3")]
+    pub(super) pinned: bool,
 }

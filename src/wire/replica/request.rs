@@ -28,6 +28,7 @@ const WRONG: u32 = 9;
 const COMPARE: u32 = 10;
 const FETCH: u32 = 11;
 const PINS: u32 = 12;
+const SHARED: u32 = 13;
 
 /// Numbers of leaves as packed varints of ten bytes at most, and the length before them.
 const LEAVES_BYTES: usize = 10 * LEAVES_MAX + 3;
@@ -65,7 +66,7 @@ impl ReplicaRequest {
                 message.segments = segment_out(*segment);
                 message.leaves.clone_from(leaves);
             }
-            Self::Compare(questions) => {
+            Self::Compare(questions) | Self::Shared(questions) => {
                 at_most("questions", questions.len(), MAX_QUESTIONS)?;
                 message.questions = questions.iter().map(|it| it.to_proto()).collect();
             }
@@ -108,9 +109,14 @@ impl ReplicaRequest {
                     leaves: message.leaves,
                 })
             }
-            COMPARE => {
+            COMPARE | SHARED => {
                 let questions = message.questions.iter().map(Question::of_proto);
-                Ok(Self::Compare(questions.collect::<Result<_, _>>()?))
+                let questions = questions.collect::<Result<_, _>>()?;
+                Ok(if message.kind == COMPARE {
+                    Self::Compare(questions)
+                } else {
+                    Self::Shared(questions)
+                })
             }
             FETCH => {
                 let keys = names_in(&message.keys, "keys", MAX_PINS, |key| key);
@@ -139,6 +145,7 @@ impl ReplicaRequest {
             Self::Compare(_) => COMPARE,
             Self::Fetch(_) => FETCH,
             Self::Pins(_) => PINS,
+            Self::Shared(_) => SHARED,
         }
     }
 }

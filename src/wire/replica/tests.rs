@@ -9,6 +9,7 @@ use crate::cid::{self, Cid, Codec, Version, from_digest};
 use crate::segment::PATH_MAX;
 use crate::wire::member::MAX_RECORD_SIZE;
 use crate::wire::reconcile::{Item, MAX_QUESTIONS, Prefix};
+use crate::wire::tests::damaged;
 use crate::wire::{LENGTH_SIZE, WireError};
 
 fn name() -> impl Strategy<Value = [u8; 32]> {
@@ -85,14 +86,19 @@ fn offer() -> impl Strategy<Value = Offer> {
 }
 
 fn request() -> impl Strategy<Value = ReplicaRequest> {
-    let told = (name(), holders()).prop_map(|(segment, holders)| Told {
+    let told = (name(), any::<bool>(), holders());
+    let told = told.prop_map(|(segment, is_pinned, holders)| Told {
         segment: SegmentId(segment),
+        is_pinned,
         holders,
     });
-    let question = (name(), 0..=64_u8, any::<u128>()).prop_map(|(key, nibbles, sum)| Question {
-        prefix: Prefix::of(&key, nibbles),
-        sum,
-    });
+    let question = || {
+        let question = (name(), 0..=64_u8, any::<u128>());
+        question.prop_map(|(key, nibbles, sum)| Question {
+            prefix: Prefix::of(&key, nibbles),
+            sum,
+        })
+    };
     let pins = prop::collection::vec(signed(), 0..=MAX_PINS);
     prop_oneof![
         offer().prop_map(ReplicaRequest::Offer),
@@ -109,14 +115,20 @@ fn request() -> impl Strategy<Value = ReplicaRequest> {
             segment: SegmentId(segment),
             leaves
         }),
-        prop::collection::vec(question, 0..=MAX_QUESTIONS).prop_map(ReplicaRequest::Compare),
+        prop::collection::vec(question(), 0..=MAX_QUESTIONS).prop_map(ReplicaRequest::Compare),
+        prop::collection::vec(question(), 0..=MAX_QUESTIONS).prop_map(ReplicaRequest::Shared),
         prop::collection::vec(name(), 0..=MAX_PINS).prop_map(ReplicaRequest::Fetch),
         pins.prop_map(ReplicaRequest::Pins),
     ]
 }
 
 fn response() -> impl Strategy<Value = ReplicaResponse> {
-    let checked = (any::<bool>(), holders()).prop_map(|(has, holders)| Checked { has, holders });
+    let checked = (any::<bool>(), any::<bool>(), holders());
+    let checked = checked.prop_map(|(has, is_pinned, holders)| Checked {
+        has,
+        is_pinned,
+        holders,
+    });
     let leave = prop_oneof![
         Just(Leave::Keeps),
         Just(Leave::Refuses),
@@ -162,13 +174,7 @@ proptest! {
         request in request(), response in response(),
         at: prop::sample::Index, byte: u8, cut: prop::sample::Index,
     ) {
-        let damage = |bytes: &[u8]| {
-            let mut bytes = [bytes, &[0]].concat();
-            let place = at.index(bytes.len());
-            bytes[place] = byte;
-            bytes.truncate(cut.index(bytes.len()) + 1);
-            Bytes::from(bytes)
-        };
+        let damage = |bytes: &[u8]| damaged(&[bytes, &[0]].concat(), at, byte, cut);
         let _ = ReplicaRequest::decode(&damage(&request.encode().unwrap()[LENGTH_SIZE..]));
         let _ = ReplicaResponse::decode(&damage(&response.encode().unwrap()[LENGTH_SIZE..]));
     }
@@ -180,10 +186,10 @@ proptest! {
     ) {
         let length = |bytes: Result<Bytes, WireError>| bytes.unwrap().len() - LENGTH_SIZE;
         let around = MAX_REPLICA_REQUEST_SIZE - REQUEST_ROOM;
-        let told = Told { segment: SegmentId(key), holders: holders.clone() };
+        let told = Told { segment: SegmentId(key), is_pinned: true, holders: holders.clone() };
         let size = count * told.size() + around;
         prop_assert!(length(ReplicaRequest::Check(vec![told; count]).encode()) <= size);
-        let checked = Checked { has: true, holders };
+        let checked = Checked { has: true, is_pinned: true, holders };
         let size = count * checked.size() + around;
         prop_assert!(length(ReplicaResponse::Checked(vec![checked; count]).encode()) <= size);
         let size = count * (pin.size() + 4) + around;
@@ -236,6 +242,7 @@ fn an_answer_about_all_segments_fits_with_the_holders_that_each_may_name() {
         let each = holders_each(segments);
         let checked = |each| Checked {
             has: true,
+            is_pinned: true,
             holders: vec![MemberId([4; 32]); each],
         };
         let answer = |each| ReplicaResponse::Checked(vec![checked(each); segments]).encode();
@@ -377,12 +384,14 @@ fn what_breaks_a_bound_is_not_sent() {
     holders.holders.push(MemberId([1; 32]));
     let told = Told {
         segment: SegmentId([1; 32]),
+        is_pinned: true,
         holders: holders.holders.clone(),
     };
     refused(&ReplicaRequest::Offer(holders));
     refused(&ReplicaRequest::Check(vec![told]));
     let told = Told {
         segment: SegmentId([1; 32]),
+        is_pinned: true,
         holders: vec![MemberId([1; 32]); 7],
     };
     refused(&ReplicaRequest::Check(vec![told; MAX_SEGMENTS]));
@@ -408,6 +417,7 @@ fn what_breaks_a_bound_is_not_sent() {
 fn a_check_with_six_holders_each_fits() {
     let told = Told {
         segment: SegmentId([1; 32]),
+        is_pinned: true,
         holders: vec![MemberId([1; 32]); 6],
     };
     assert!(MAX_SEGMENTS * told.size() <= REQUEST_ROOM);

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use super::super::support::{ALONE, finish, output, same};
-use super::super::{MIB, settle};
-use super::{Lots, Plan, Swarm, Words, mib};
+use super::Words;
+use crate::fleet::{Lots, Plan, Swarm, mib};
+use crate::support::{ALONE, finish, output, same};
+use crate::{MIB, settle};
 
 const MEMBERS: usize = 8;
 
@@ -16,6 +17,7 @@ pub(super) fn run(words: &Words<'_>) -> bool {
         scale: words.number("--scale", 1),
         quota,
         is_apart: false,
+        ..Plan::default()
     });
     let size = quota + quota / 2;
     let file = swarm.place.file("file", 5, size);

@@ -4,8 +4,9 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::contents::{Content, above_max, add, at_target, sizes};
-use super::{Lots, Plan, Swarm, Words, mib};
+use super::Words;
+use crate::fleet::contents::{Content, above_max, add, at_target, sizes};
+use crate::fleet::{Lots, Plan, Swarm, mib};
 
 const MEMBERS: usize = 10;
 /// Within this all that cannot be reached are known to be gone.
@@ -22,6 +23,7 @@ pub(super) fn run(words: &Words<'_>) -> bool {
         scale,
         quota: 1 << 30,
         is_apart: true,
+        ..Plan::default()
     });
     let mut lots = Lots(seed);
     let sizes = sizes(count, words.mib(64), &mut lots);

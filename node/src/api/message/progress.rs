@@ -60,6 +60,8 @@ pub enum Phase {
     Collecting,
     /// Copies are offered to others.
     Copying,
+    /// What this node has is copied to others, so that it can go.
+    Draining,
 }
 
 impl Display for Phase {
@@ -71,6 +73,7 @@ impl Display for Phase {
             Self::Committing => "writing to disk",
             Self::Collecting => "removing what nothing keeps",
             Self::Copying => "waiting for copies",
+            Self::Draining => "draining",
         })
     }
 }

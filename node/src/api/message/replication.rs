@@ -1,5 +1,6 @@
 //! Messages of replication: which copies are wanted, and how it is with them.
 
+mod drain;
 mod status;
 
 use std::time::Duration;
@@ -8,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use store::Cid;
 use store_config::{PlaceTag, Replicas};
 
+pub use self::drain::{DrainChange, Drained, Obstacle, StuckContent};
 pub use self::status::{
     Brakes, ContentStatus, Deficit, MemberShare, NextRepair, RepairRate, Sight, SwarmStatus,
     Urgency, WantedCopies,
@@ -48,6 +50,8 @@ pub enum ReplicationRequest {
     Doctor,
     /// Slow down, pause or resume repairs. Answered by [`Item::Rate`](super::Item::Rate).
     Repair(RepairChange),
+    /// Make this node needless, or let it stay. Answered by [`Item::Drained`](super::Item::Drained).
+    Drain(DrainChange),
 }
 
 /// Which copies a command asks for; what it leaves out is as the settings have it.
@@ -181,7 +185,8 @@ pub struct LocalCopy {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ailment {
     /// What sort of thing: `no_node`, `read_only`, `disk`, `quota`, `sight`, `alone`, `last_copies`,
-    /// `below_minimum`, `paused`, `hosts`, `nobody_accepted`, `scrub`, `clock`, `versions`, `metrics`.
+    /// `below_minimum`, `paused`, `hosts`, `nobody_accepted`, `doubted`, `draining`, `leaving`, `rot`, `scrub`, `clock`,
+    /// `versions`, `metrics`.
     pub kind: String,
     /// Whether something is wrong; else it is only worth to be known.
     pub serious: bool,

@@ -4,9 +4,6 @@ use std::time::Duration;
 
 use super::world::{Life, World};
 
-/// After which a transport notices that nothing comes through any more.
-const TRANSPORT: Duration = Duration::from_secs(20);
-
 impl World {
     /// Its power is gone: nobody is told, and links stay as if nothing were.
     pub(super) fn crash(&mut self, at: usize) {
@@ -28,20 +25,22 @@ impl World {
         }
         self.run(Duration::from_millis(500));
         assert!(
-            self.nodes[at].core.has_left(),
+            self.nodes[at].core.is_noted(),
             "those who are connected took note"
         );
         self.kill(at);
     }
 
-    /// Members of different sides do not reach each other from now on.
+    /// Members of different sides do not reach each other from now on. Nobody tells them: a connection over TCP stays
+    /// until it has sent in vain for a quarter of an hour, and once the sides meet again it is silent for about as
+    /// long as they were apart.
     pub(super) fn partition(&mut self, side: impl Fn(usize) -> u8) {
         for at in 0..self.nodes.len() {
             self.nodes[at].side = side(at);
         }
-        self.run(TRANSPORT);
-        let sides: Vec<_> = self.nodes.iter().map(|node| node.side).collect();
-        self.unlink(|a, b| sides[a] != sides[b]);
+        let cut = |&&(a, b): &&(usize, usize)| self.nodes[a].side != self.nodes[b].side;
+        let cut: Vec<_> = self.linked.iter().filter(cut).copied().collect();
+        self.silent.extend(cut);
     }
 
     pub(super) fn heal(&mut self) {

@@ -252,3 +252,74 @@ fn the_same_seed_is_the_same_history() {
     };
     assert_eq!(history(), history());
 }
+
+/// Each begins with the others missed, and finds them by what it remembers alone.
+#[test]
+fn all_that_are_killed_and_started_again_at_once_find_each_other() {
+    for (seed, members) in [(1, 2), (2, 7), (3, 50)] {
+        let mut world = swarm(seed, members);
+        for at in 0..members {
+            world.kill(at);
+        }
+        world.run(SECOND);
+        for at in 0..members {
+            world.restart_remembering(at);
+            let sight = world.nodes[at].core.sight(world.now);
+            assert_eq!((sight.usual, sight.in_sight), (members, 1));
+            assert!(sight.is_eclipsed(), "it knows what it does not see");
+        }
+        let clear = |world: &World| {
+            let mut all = world.nodes.iter();
+            all.all(|node| !node.core.sight(world.now).is_eclipsed())
+        };
+        let took = world.until(MINUTE, clear);
+        assert!(took <= 15 * SECOND, "{members}: {took:?}");
+        world.until(MINUTE, World::agrees);
+        let sight = world.nodes[0].core.sight(world.now);
+        assert_eq!((sight.usual, sight.vanished), (members, 0));
+    }
+}
+
+#[test]
+fn who_starts_where_nobody_is_is_not_the_whole_swarm() {
+    let mut world = swarm(4, 7);
+    world.kill(0);
+    world.nodes[0].side = 1;
+    // However long it was off: that is no time in which it missed anybody.
+    world.run(3 * 24 * 60 * MINUTE / 10);
+    world.restart_remembering(0);
+    for _ in 0..12 {
+        let sight = world.nodes[0].core.sight(world.now);
+        assert_eq!((sight.usual, sight.in_sight), (7, 1));
+        assert!(sight.is_eclipsed());
+        world.run(5 * MINUTE);
+    }
+    // And once more, with what it remembers of whom it missed.
+    world.kill(0);
+    world.run(SECOND);
+    world.restart_remembering(0);
+    assert!(world.nodes[0].core.sight(world.now).is_eclipsed());
+    world.heal();
+    world.until(5 * MINUTE, World::agrees);
+    assert!(!world.nodes[0].core.sight(world.now).is_eclipsed());
+}
+
+#[test]
+fn who_left_meanwhile_is_not_missed_and_who_died_is() {
+    let mut world = swarm(5, 9);
+    world.kill(0);
+    world.run(MINUTE);
+    for at in 1..6 {
+        world.leave(at);
+    }
+    world.kill(6);
+    world.run(2 * MINUTE);
+    world.restart_remembering(0);
+    world.until(2 * MINUTE, |world| {
+        let sight = world.nodes[0].core.sight(world.now);
+        (sight.usual, sight.in_sight, sight.vanished) == (4, 3, 1)
+    });
+    assert!(!world.nodes[0].core.sight(world.now).is_eclipsed());
+    world.run(11 * MINUTE);
+    assert_eq!(world.nodes[0].core.sight(world.now).vanished, 0);
+}

@@ -11,6 +11,7 @@ use rand::{Rng, SeedableRng};
 use store::wire::member::{MemberId, MemberRole, Tags};
 
 use super::traffic;
+use crate::members::awaited::Remembered;
 use crate::members::roster::Roster;
 use crate::members::{Action, Answer, Ask, Author, Claim, Core, Health, Settings, Ticket, Token};
 
@@ -33,7 +34,9 @@ pub(super) struct World {
     pub(super) settings: Settings,
     events: BinaryHeap<Reverse<(Instant, u64, Box<Event>)>>,
     sequence: u64,
-    linked: HashSet<(usize, usize)>,
+    pub(super) linked: HashSet<(usize, usize)>,
+    /// Those of them over which nothing comes any more.
+    pub(super) silent: HashSet<(usize, usize)>,
     /// Who asked what, by our number.
     tickets: BTreeMap<Ticket, (usize, Token)>,
     pub(super) claims: usize,
@@ -113,6 +116,7 @@ impl World {
             events: BinaryHeap::new(),
             sequence: 0,
             linked: HashSet::new(),
+            silent: HashSet::new(),
             tickets: BTreeMap::new(),
             claims: 0,
         }
@@ -202,12 +206,25 @@ impl World {
 
     /// The same, with a version of its record to begin with.
     pub(super) fn restart_at(&mut self, at: usize, via: usize, version: u64) {
+        self.start_again(at, version, Vec::new());
+        self.push(Duration::from_millis(20), Event::Link(at, via));
+    }
+
+    /// Its process is started again, and remembers whom it knew; nobody is named to it.
+    pub(super) fn restart_remembering(&mut self, at: usize) {
+        let old = &self.nodes[at].core;
+        let own = old.record(&old.id()).map_or(0, |own| own.version());
+        let remembered = old.to_remember(self.now);
+        self.start_again(at, own + 1000, remembered);
+    }
+
+    fn start_again(&mut self, at: usize, version: u64, remembered: Vec<Remembered>) {
         let key = self.nodes[at].key.clone();
-        let core = self.core(&key, version);
+        let mut core = self.core(&key, version);
+        core.remembers(remembered, self.now);
         let node = &mut self.nodes[at];
         (node.core, node.life, node.lives) = (core, Life::Up, node.lives + 1);
         self.begin(at);
-        self.push(Duration::from_millis(20), Event::Link(at, via));
     }
 
     pub(super) fn is_up(&self, at: usize) -> bool {
@@ -235,11 +252,17 @@ impl World {
         cut.sort_unstable();
         for (a, b) in cut {
             self.linked.remove(&(a, b));
+            self.silent.remove(&(a, b));
             for (to, from) in [(a, b), (b, a)] {
                 let (to, from) = (self.to(to), self.nodes[from].core.id());
                 self.push(Duration::from_millis(5), Event::Unlinked(to, from));
             }
         }
+    }
+
+    /// Whether what one sends over their link comes to the other.
+    fn carries(&self, a: usize, b: usize) -> bool {
+        !self.silent.contains(&pair(a, b)) && self.reaches(a, b)
     }
 
     pub(super) fn reaches(&self, a: usize, b: usize) -> bool {
@@ -343,7 +366,8 @@ impl World {
                     let asker = self.to(at);
                     return self.push(Duration::ZERO, Event::NoAnswer(asker, token));
                 }
-                let Some(latency) = self.latency(at, to).filter(|_| self.reaches(at, to)) else {
+                let carries = self.carries(at, to);
+                let Some(latency) = self.latency(at, to).filter(|_| carries) else {
                     return;
                 };
                 self.sequence += 1;
@@ -368,6 +392,10 @@ impl World {
                 let to = self.index[&id];
                 let wait = Duration::from_millis(self.rng.random_range(10..200));
                 self.push(wait + self.nodes[to].slow, Event::Link(at, to));
+            }
+            Action::HangUp(id) => {
+                let to = self.index[&id];
+                self.unlink(|a, b| pair(a, b) == pair(at, to));
             }
             Action::Publish(claim) => self.publish(at, claim),
             Action::Heard(_) => {}
@@ -399,7 +427,7 @@ impl World {
         let heard = self
             .linked
             .iter()
-            .any(|&(a, b)| (a == at && self.reaches(a, b)) || (b == at && self.reaches(a, b)));
+            .any(|&(a, b)| (a == at || b == at) && self.carries(a, b));
         if !heard {
             let now = self.now;
             return self.nodes[at].core.on_unpublished(&claim, now);

@@ -15,6 +15,7 @@ use crate::transport::TransportKind;
 fn question() -> ReplicaRequest {
     ReplicaRequest::Check(vec![Told {
         segment: SegmentId([7; 32]),
+        is_pinned: false,
         holders: Vec::new(),
     }])
 }

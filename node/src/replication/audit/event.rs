@@ -29,13 +29,19 @@ pub struct Settings {
     pub patience: Duration,
     /// A member that was silent is left alone for so long, and four times as long after the second time.
     pub rest: Duration,
-    /// So long a member gets nothing new after [`WRONGS`] wrong answers in as long a time.
+    /// So long a member gets nothing new after [`WRONGS`] wrong answers, or offers refused for want of room that it tells
+    /// of, in as long a time.
     pub refusal: Duration,
+    /// What a member does not keep is held against it once in this time: it may be that it has just become full, and
+    /// nobody has heard of it yet.
+    pub pause: Duration,
+    /// So long after a wrong answer a member's word is not taken for a copy: it is to show it.
+    pub doubt: Duration,
     /// In this time half of what weighs against a member is forgotten.
     pub half_life: Duration,
 }
 
-/// Wrong answers that are too many.
+/// Lies that are too many.
 pub const WRONGS: usize = 3;
 
 /// Challenges without an answer after which a member counts as offline.
@@ -66,11 +72,34 @@ pub enum Event {
         /// To which challenge.
         id: ChallengeId,
     },
+    /// A member is to show these soon.
+    Prove {
+        /// Who.
+        holder: Member,
+        /// What.
+        segments: Vec<SegmentId>,
+    },
+    /// A member did not keep what it says of itself.
+    Unkept {
+        /// Who.
+        member: Member,
+        /// What.
+        what: Unkept,
+    },
     /// It could not be asked, by no fault of the member: our own copy is gone, say.
     Dropped {
         /// Which.
         id: ChallengeId,
     },
+}
+
+/// What a member does not keep.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unkept {
+    /// It refused an offer for want of room, and tells of much room.
+    Room,
+    /// It accepted an offer, and did not get it, or said nothing more.
+    Word,
 }
 
 /// What is to be done.
@@ -95,6 +124,8 @@ pub enum Action {
         segment: SegmentId,
         /// Of whom.
         holder: Member,
+        /// How many leaves were asked for, at most.
+        leaves: usize,
         /// How.
         outcome: Outcome,
     },
@@ -106,6 +137,11 @@ pub enum Action {
         segment: SegmentId,
         /// Numbers within the segment.
         leaves: Vec<u64>,
+    },
+    /// This member was believed, and has lied: [`Event::Prove`] with what else it is said to have is to follow.
+    Suspect {
+        /// Who.
+        holder: Member,
     },
     /// Our own copy is not whole.
     Scrub {
@@ -168,6 +204,8 @@ impl Default for Settings {
             patience: Duration::from_secs(15),
             rest: Duration::from_secs(60),
             refusal: DAY,
+            pause: Duration::from_secs(10 * 60),
+            doubt: 7 * DAY,
             half_life: DAY,
         }
     }
@@ -182,6 +220,8 @@ impl Settings {
             interval: self.interval / scale,
             rest: self.rest / scale,
             refusal: self.refusal / scale,
+            pause: self.pause / scale,
+            doubt: self.doubt / scale,
             half_life: self.half_life / scale,
             ..self
         }

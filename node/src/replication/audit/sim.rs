@@ -226,6 +226,15 @@ impl Course {
                 assert_eq!(holder, BAD);
                 self.learnt.first.get_or_insert(now.as_secs_f64());
             }
+            Action::Suspect { holder } => {
+                let segments = &self.swarm.held[member as usize];
+                let holds = |it: &&SegmentId| self.swarm.holders[*it].contains(&holder);
+                let segments = segments.iter().filter(holds).copied().collect();
+                self.last += 1;
+                self.events
+                    .insert(self.last, Event::Prove { holder, segments });
+                self.queue.push(Reverse((now, member, self.last)));
+            }
             _ => {}
         }
     }
@@ -289,7 +298,9 @@ fn one_that_drops_all_is_found_and_gets_nothing_new() {
         learnt.refused.is_some()
     });
     assert!(learnt.first.unwrap() < DAY / 30.0, "{learnt:?}");
-    assert!(learnt.refused.unwrap() < DAY / 2.0, "{learnt:?}");
+    // Whoever finds it out asks it for the rest at once.
+    let between = learnt.refused.unwrap() - learnt.first.unwrap();
+    assert!(between < 60.0, "{learnt:?}");
 }
 
 #[test]

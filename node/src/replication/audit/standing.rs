@@ -3,12 +3,17 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use super::{SILENCES, Settings, Time, WRONGS};
+use super::{SILENCES, Settings, Time, Unkept, WRONGS};
 
 /// What a wrong answer weighs.
 const WRONG: f64 = 1.0;
 /// What a late one does: a busy disk is late now and then, one that has to fetch is so each time.
 const LATE: f64 = 0.1;
+/// What it does that a copy is not there which it said it had. A disk rots, and then its owner finds out most by itself;
+/// who drops what was acknowledged is found by each audit.
+const MISSING: f64 = 0.2;
+/// What it does not to keep one's word once in [`Settings::pause`].
+const UNKEPT: f64 = 0.1;
 /// No more than this is held against anybody: it is a sixteenth of that after four half-lives.
 const WEIGHT_MAX: f64 = 16.0;
 
@@ -18,9 +23,13 @@ pub(super) struct Standing {
     /// As it was at `since`; it decays.
     weight: f64,
     since: Time,
-    /// The latest wrong answers, no more than [`WRONGS`].
-    wrongs: VecDeque<Time>,
+    /// The latest lies, no more than [`WRONGS`].
+    lies: VecDeque<Time>,
+    /// Until then what it does not keep has been held against it.
+    excused_until: Time,
     refused_until: Time,
+    /// Until then its word alone is not taken.
+    doubted_until: Time,
     /// Challenges in a row without an answer, up to one more than [`SILENCES`].
     silences: u8,
     rests_until: Time,
@@ -29,6 +38,10 @@ pub(super) struct Standing {
 impl Standing {
     pub(super) fn takes(&self, now: Time) -> bool {
         now >= self.refused_until
+    }
+
+    pub(super) fn is_believed(&self, now: Time) -> bool {
+        now >= self.doubted_until
     }
 
     pub(super) fn rests(&self, now: Time) -> bool {
@@ -53,14 +66,35 @@ impl Standing {
         self.weigh(LATE, now, settings);
     }
 
+    pub(super) fn missing(&mut self, now: Time, settings: &Settings) {
+        self.weigh(MISSING, now, settings);
+    }
+
     pub(super) fn wrong(&mut self, now: Time, settings: &Settings) {
         self.weigh(WRONG, now, settings);
-        if self.wrongs.len() >= WRONGS {
-            self.wrongs.pop_front();
+        self.doubted_until = now + settings.doubt;
+        self.lied(now, settings);
+    }
+
+    /// It did not keep what it says of itself. Many offers are made at once: within a pause that is one thing.
+    pub(super) fn unkept(&mut self, what: Unkept, now: Time, settings: &Settings) {
+        if now < self.excused_until {
+            return;
         }
-        self.wrongs.push_back(now);
-        let first = self.wrongs.front().copied().unwrap_or(now);
-        if self.wrongs.len() >= WRONGS && now.saturating_sub(first) <= settings.refusal {
+        self.excused_until = now + settings.pause;
+        self.weigh(UNKEPT, now, settings);
+        if what == Unkept::Room {
+            self.lied(now, settings);
+        }
+    }
+
+    fn lied(&mut self, now: Time, settings: &Settings) {
+        if self.lies.len() >= WRONGS {
+            self.lies.pop_front();
+        }
+        self.lies.push_back(now);
+        let first = self.lies.front().copied().unwrap_or(now);
+        if self.lies.len() >= WRONGS && now.saturating_sub(first) <= settings.refusal {
             self.refused_until = now + settings.refusal;
         }
     }

@@ -146,13 +146,6 @@ pub(super) fn of_root(root: &Cid) -> Vec<u8> {
     key
 }
 
-/// Behind all rows of a root.
-pub(super) fn behind_root(root: &Cid) -> Vec<u8> {
-    let mut key = of_root(root);
-    key.extend([u8::MAX; ID + 1]);
-    key
-}
-
 /// Root and owner in the key of a row in [`ROOT`]; `None` where it is none.
 pub(super) fn place_in(key: &[u8]) -> Option<(Cid, MemberId)> {
     let (&ROOT, rest) = key.split_first()? else {

@@ -384,28 +384,6 @@ fn a_number_beyond_all_reason_stops_only_who_named_it() {
 }
 
 #[test]
-fn a_worker_goes_round_all_roots() {
-    let (one, other) = (Member::new(), Member::new());
-    for n in 0..30 {
-        one.wants(n, 3);
-    }
-    for n in 20..40 {
-        let wanted = other.wants(n, 3);
-        one.takes(&[&wanted]);
-    }
-    one.withdraws(5);
-    let (mut seen, mut after) = (Vec::new(), None);
-    loop {
-        let roots = one.pins.each_root(after.as_ref(), 7).unwrap();
-        let Some(last) = roots.last() else { break };
-        assert!(roots.len() <= 7);
-        after = Some(*last);
-        seen.extend(roots);
-    }
-    assert_eq!(seen, (0..40).map(root).collect::<Vec<_>>());
-}
-
-#[test]
 fn policies_become_wishes_and_come_back() {
     let tag = |key: &str, value: &str| Tag {
         key: key.into(),

@@ -220,6 +220,35 @@ fn holders_are_ranked_as_they_are_placed() {
     assert_eq!(again[..4], field.place(&segment(1), &[], &[])[1..]);
 }
 
+#[test]
+fn beside_what_is_pinned_the_best_of_the_others_have_the_rest() {
+    let mut members = many(12);
+    for (i, member) in members.iter_mut().enumerate() {
+        let zone = if i % 3 == 0 { "a" } else { "b" };
+        member.tags.insert("zone".into(), zone.into());
+    }
+    let roster = Roster::new(members);
+    let policy = policy(3);
+    let field = roster.under(&policy);
+    let all: Vec<Member> = roster.members().collect();
+    for n in 0..100 {
+        let ranked = field.ranked(&segment(n), &all);
+        let last = [ranked[11]];
+        let places = field.place_beside(&last, &segment(n), &last, &[]);
+        assert_eq!(
+            places[..2],
+            [last[0], ranked[0]],
+            "beside one any is allowed"
+        );
+        // Two in one zone at most, with the one that is pinned.
+        let zones: HashSet<bool> = places.iter().map(|it| it.0 % 3 == 0).collect();
+        assert_eq!((places.len(), zones.len()), (3, 2));
+        // More than are wanted: nobody else is.
+        let many = &ranked[8..];
+        assert_eq!(field.place_beside(many, &segment(n), many, &[]), many);
+    }
+}
+
 /// `cargo test --workspace --lib -- --ignored --nocapture placement_of_many`
 #[test]
 #[ignore = "a measurement"]

@@ -20,6 +20,9 @@ pub(super) struct Brakes {
     left: i128,
     at: Time,
     sight: Sight,
+    /// Since when too little is in sight, and how long it was so before.
+    blind_since: Option<Time>,
+    blind: Time,
 }
 
 impl Brakes {
@@ -33,11 +36,24 @@ impl Brakes {
                 here: 0,
                 vanished: 0,
             },
+            blind_since: None,
+            blind: Time::ZERO,
         }
     }
 
-    pub(super) const fn see(&mut self, sight: Sight) {
+    pub(super) fn see(&mut self, now: Time, sight: Sight) {
         self.sight = sight;
+        if self.is_blind() {
+            self.blind_since.get_or_insert(now);
+        } else if let Some(since) = self.blind_since.take() {
+            self.blind = self.blind.saturating_add(now.saturating_sub(since));
+        }
+    }
+
+    /// A clock that stands still while too little is in sight.
+    pub(super) fn sighted(&self, now: Time) -> Time {
+        let since = self.blind_since.unwrap_or(now);
+        since.min(now).saturating_sub(self.blind)
     }
 
     pub(super) fn set_rate(&mut self, rate: u64, now: Time) {
@@ -136,11 +152,12 @@ mod tests {
     fn many_at_once_make_it_blind() {
         let blind = |usual, here, vanished| {
             let mut brakes = Brakes::new(1);
-            brakes.see(Sight {
+            let sight = Sight {
                 usual,
                 here,
                 vanished,
-            });
+            };
+            brakes.see(Time::ZERO, sight);
             brakes.is_blind()
         };
         assert!(!blind(3, 2, 1));
@@ -148,5 +165,28 @@ mod tests {
         assert!(blind(100, 49, 0) && !blind(100, 50, 0));
         assert!(blind(10, 1, 9));
         assert!(!blind(0, 0, 0));
+    }
+
+    #[test]
+    fn a_clock_stands_still_out_of_sight() {
+        let minutes = |count: u64| Time::from_secs(60 * count);
+        let mut brakes = Brakes::new(1);
+        let see = |brakes: &mut Brakes, at, here| {
+            let sight = Sight {
+                usual: 8,
+                here,
+                vanished: 0,
+            };
+            brakes.see(minutes(at), sight);
+        };
+        see(&mut brakes, 0, 8);
+        assert_eq!(brakes.sighted(minutes(10)), minutes(10));
+        see(&mut brakes, 10, 3);
+        see(&mut brakes, 20, 2);
+        assert_eq!(brakes.sighted(minutes(30)), minutes(10));
+        see(&mut brakes, 40, 8);
+        assert_eq!(brakes.sighted(minutes(45)), minutes(15));
+        see(&mut brakes, 50, 1);
+        assert_eq!(brakes.sighted(minutes(99)), minutes(20));
     }
 }

@@ -68,6 +68,16 @@ pub enum Event {
         /// Who.
         member: Member,
     },
+    /// A member said that it has a segment. Nothing shows it: who has failed an audit of it is not believed for
+    /// [`Settings::distrust`].
+    Says {
+        /// Which.
+        segment: SegmentId,
+        /// Who.
+        member: Member,
+        /// Whether it keeps it in any case: a copy that its own owner has pinned needs no other in its stead.
+        is_pinned: bool,
+    },
     /// A member said that it has it, and failed an audit of it.
     Broke {
         /// Which.
@@ -113,6 +123,12 @@ pub enum Event {
     },
     /// This member is too full to keep more than it must.
     Full(bool),
+    /// How far this member's drain is will be asked ([`Planner::drain`](super::Planner::drain)): once enough copies are
+    /// elsewhere, their holders are to confirm them.
+    Drain {
+        /// Also those that have confirmed theirs before.
+        anew: bool,
+    },
     /// An operator slows it down, or stops it (0). In bytes per second.
     Rate(u64),
     /// Time has passed.
@@ -207,8 +223,8 @@ pub enum Action {
         /// Whom.
         to: Vec<Member>,
     },
-    /// Tell a member that we have a segment, and ask whether it has it. Both exchange their lists of holders
-    /// ([`Event::Heard`]). If there is no answer it is asked again.
+    /// Tell a member that we have a segment and whether it is pinned here, and ask the same. Both exchange their
+    /// lists of holders ([`Event::Heard`]). If there is no answer it is asked again.
     Check {
         /// Which.
         segment: SegmentId,
@@ -243,7 +259,8 @@ pub struct Settings {
     pub lease: Duration,
     /// An offer of which nothing was heard for so long has failed. At 300 kbit/s the largest segment takes this long.
     pub offer: Duration,
-    /// Who said that it has a segment and failed an audit of it is not offered it again for so long.
+    /// Who said that it has a segment and failed an audit of it is not offered it again for so long, and not
+    /// believed without a proof.
     pub distrust: Duration,
     /// Who is here and has not shown its copy is given so long before the copy is replaced, and is asked
     /// again after it; then after twice as long each time.
@@ -255,7 +272,7 @@ pub struct Settings {
     /// Surplus copies stay so long, and no shorter than twice `grant`: who begins anew has forgotten what it
     /// promised, and must not act before that is over.
     pub surplus: Duration,
-    /// Whose turn it is not yet waits so much longer for each before it: their copies may be pinned.
+    /// Whose turn it is not yet waits so much longer for each before it: they may not see what we see.
     pub turn: Duration,
     /// A granted trim may be done so long; who granted it keeps its own for twice as long.
     pub grant: Duration,
@@ -279,8 +296,9 @@ impl Default for Settings {
             answer: Duration::from_secs(30),
             backoff: minutes(1),
             backoff_max: minutes(64),
-            surplus: minutes(30),
-            turn: minutes(10),
+            // Copies above the most are gone within the hour, also where two go, and those who see were blind before.
+            surplus: minutes(20),
+            turn: minutes(5),
             grant: minutes(5),
             rate: 32 << 20,
             at_once: 4,

@@ -39,7 +39,20 @@ pub(super) struct Entry {
     pub(super) leases: u32,
     /// Members that would not have it, and until when they are not asked again.
     pub(super) declined: Vec<(Member, Time)>,
+    /// Members that failed an audit of it, and until when their word is not enough.
+    pub(super) broke: Vec<(Member, Time)>,
     pub(super) trim: Trim,
+    /// Ours is one too many since then, by the clock of [`Brakes::sighted`](super::brakes::Brakes::sighted), whatever
+    /// was asked or promised meanwhile.
+    pub(super) surplus: Option<Time>,
+}
+
+impl Entry {
+    /// Whether this member's word is not enough.
+    pub(super) fn distrusts(&self, now: Time, member: Member) -> bool {
+        let mut broke = self.broke.iter();
+        broke.any(|(other, until)| *other == member && now < *until)
+    }
 }
 
 /// Another member's copy.
@@ -48,6 +61,10 @@ pub(super) struct Copy {
     pub(super) member: Member,
     /// It has said so itself, and has not been away since.
     pub(super) verified: bool,
+    /// It has said that it keeps it in any case.
+    pub(super) is_pinned: bool,
+    /// It has said so since it was asked once more, before we go.
+    pub(super) confirmed: bool,
 }
 
 /// Members that are here were asked whether they have it, and not all have answered.
@@ -78,9 +95,8 @@ pub(super) enum Trim {
     /// It stays.
     #[default]
     Kept,
-    /// It is one too many since then.
-    Surplus(Time),
-    /// The others were asked for leave then, under this number, and these gave it.
+    /// The others were asked for leave then, under this number, and these gave it. Not enough of them, once
+    /// that is over: then it is a pause.
     Asked(Time, u64, Vec<Member>),
     /// We gave leave to another: it stays until then in any case.
     Promised(Time),
@@ -115,20 +131,26 @@ impl Ledger {
         self.entries.len()
     }
 
+    /// Members that have anything that we have.
+    pub(super) fn partners(&self) -> impl Iterator<Item = Member> {
+        self.common.keys().copied()
+    }
+
     /// Segments that both we and this member have.
     pub(super) fn common(&self, member: Member) -> Vec<SegmentId> {
         let common = self.common.get(&member);
         common.map_or_else(Vec::new, |it| it.iter().copied().collect())
     }
 
-    /// Adds a segment, or changes what is wanted of it.
+    /// Adds a segment, or changes what is wanted of it. Returns whether that it is pinned here is news, or that
+    /// it is so no more.
     pub(super) fn put(
         &mut self,
         segment: SegmentId,
         bytes: u64,
         policy: Arc<Policy>,
         is_pinned: bool,
-    ) {
+    ) -> bool {
         let entry = self.entries.entry(segment).or_insert_with(|| Entry {
             bytes,
             policy: Arc::clone(&policy),
@@ -143,12 +165,14 @@ impl Ledger {
             told: None,
             leases: 0,
             declined: Vec::new(),
+            broke: Vec::new(),
             trim: Trim::Kept,
+            surplus: None,
         });
         entry.unwanted = false;
         entry.bytes = bytes;
         entry.policy = policy;
-        entry.is_pinned = is_pinned;
+        std::mem::replace(&mut entry.is_pinned, is_pinned) != is_pinned
     }
 
     /// Notes a member's copy. A word of its own is not taken back by another's. Where no more are remembered,
@@ -175,9 +199,17 @@ impl Ledger {
             forgotten = Some(entry.copies.swap_remove(away).member);
         }
         match entry.copies.iter().position(|it| it.member == member) {
-            Some(at) => entry.copies[at].verified |= verified,
+            Some(at) => {
+                entry.copies[at].verified |= verified;
+                entry.copies[at].confirmed |= verified;
+            }
             None if entry.copies.len() < most => {
-                entry.copies.push(Copy { member, verified });
+                entry.copies.push(Copy {
+                    member,
+                    verified,
+                    is_pinned: false,
+                    confirmed: verified,
+                });
                 if !verified {
                     entry.question = Question {
                         since: entry.question.since,
@@ -193,15 +225,36 @@ impl Ledger {
         self.common.entry(member).or_default().insert(*segment);
     }
 
+    /// A member's word on whether it keeps its copy in any case.
+    pub(super) fn pin(&mut self, segment: &SegmentId, member: Member, is_pinned: bool) {
+        let entry = self.entries.get_mut(segment);
+        let mut copies = entry.into_iter().flat_map(|it| &mut it.copies);
+        if let Some(copy) = copies.find(|it| it.member == member) {
+            copy.is_pinned = is_pinned;
+        }
+    }
+
     /// A member has been away: what it has is to be shown again.
     pub(super) fn doubt(&mut self, segment: &SegmentId, member: Member) {
         if let Some(entry) = self.entries.get_mut(segment) {
             let mut copies = entry.copies.iter_mut();
             if let Some(copy) = copies.find(|it| it.member == member) {
                 copy.verified = false;
+                copy.confirmed = false;
                 entry.question.again = Time::ZERO;
                 entry.question.times = 0;
             }
+        }
+    }
+
+    /// All who have anything are to say so once more.
+    pub(super) fn unconfirm(&mut self) {
+        for entry in self.entries.values_mut() {
+            for copy in &mut entry.copies {
+                copy.confirmed = false;
+            }
+            entry.question.again = Time::ZERO;
+            entry.question.times = 0;
         }
     }
 

@@ -4,7 +4,7 @@ use rand::Rng as _;
 use store::segment::SegmentId;
 
 use super::event::{Action, Declined, Level, Time};
-use super::ledger::{Entry, Need, Question};
+use super::ledger::{Copy, Entry, Need, Question};
 use super::state::State;
 use super::{Member, Planner};
 
@@ -31,8 +31,10 @@ impl Planner {
     /// to come back to it.
     pub(super) fn plan_questions(&mut self, now: Time, segment: &SegmentId) -> Option<Time> {
         let (first, most) = (self.settings.answer, self.settings.backoff_max);
+        let confirming = self.confirming;
         let entry = self.ledger.get_mut(segment)?;
-        let silent = entry.copies.iter().filter(|it| !it.verified);
+        let silent = |it: &&Copy| !it.verified || (confirming && !it.confirmed);
+        let silent = entry.copies.iter().filter(silent);
         let silent: Vec<_> = silent
             .map(|it| it.member)
             .filter(|it| self.roster.has(*it))
@@ -167,27 +169,25 @@ impl Planner {
     /// The next member that should have a segment and has it not, and whether it is the last.
     fn next_target(&self, now: Time, segment: &SegmentId) -> Option<(Member, bool)> {
         let entry = self.ledger.get(segment)?;
-        let holders = self.holders_that_count(segment, entry);
-        let field = self.roster.under(&entry.policy);
         let declined = entry.declined.iter().filter(|(_, until)| *until > now);
         let not: Vec<_> = declined.map(|(member, _)| *member).collect();
         let offered: Vec<_> = self.offered(segment).collect();
         let is_place = entry.need.is_some_and(|it| it.level == Level::Place);
-        let mut targets: Vec<_>;
-        let wanted;
-        if is_place {
-            // Only where it belongs: a second-best place would be no better than the present one.
-            targets = field.place(segment, &holders, &[]);
+        // Only where it belongs: a second-best place would be no better than the present one.
+        let passed = if is_place { &[][..] } else { &not };
+        let places = self.places(segment, entry, passed);
+        let (mut targets, holders) = (places.belongs, places.counted);
+        let wanted = if is_place {
             targets.retain(|it| !not.contains(it));
-            wanted = usize::from(offered.is_empty());
+            usize::from(offered.is_empty())
         } else {
-            targets = field.place(segment, &holders, &not);
             // A second copy on one host is none.
             let hosts = holders.iter().chain(&offered).map(|it| self.host(*it));
             let hosts: Vec<_> = hosts.collect();
             targets.retain(|it| entry.policy.everywhere || !hosts.contains(&self.host(*it)));
-            wanted = field.target().saturating_sub(holders.len() + offered.len());
-        }
+            let target = self.roster.under(&entry.policy).target();
+            target.saturating_sub(holders.len() + offered.len())
+        };
         let has = |it: &Member| {
             let mut copies = entry.copies.iter().filter(|copy| copy.verified);
             *it == self.me || copies.any(|copy| copy.member == *it) || offered.contains(it)
@@ -244,9 +244,10 @@ impl Planner {
         at.map(|at| self.offers.swap_remove(at)).is_some()
     }
 
-    /// Those of which nothing was heard, and those to members that are gone, have failed.
+    /// Those of which nothing was heard, and those to members that are gone or about to go, have failed.
     pub(super) fn expire_offers(&mut self, now: Time) {
-        let failed = |it: &&Offer| it.until <= now || !self.roster.has(it.to);
+        let stays = |to: Member| self.roster.has(to) && self.stays(to);
+        let failed = |it: &&Offer| it.until <= now || !stays(it.to);
         let failed: Vec<_> = self.offers.iter().filter(failed).copied().collect();
         for offer in failed {
             self.on_declined(now, &offer.segment, offer.to, Declined::Failed);
@@ -302,6 +303,12 @@ impl Planner {
             && (was || broke)
         {
             entry.pass_over(now, member, now + pause);
+            if broke {
+                entry.broke.retain(|(_, until)| *until > now);
+                if entry.broke.len() < DECLINED_MAX {
+                    entry.broke.push((member, now + pause));
+                }
+            }
         }
         self.look(now, segment);
     }

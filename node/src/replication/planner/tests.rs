@@ -1,5 +1,7 @@
 mod bench;
 mod copies;
+mod drain;
+mod pinned;
 mod repair;
 mod scale;
 mod trim;

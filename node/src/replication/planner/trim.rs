@@ -29,53 +29,65 @@ impl Planner {
         let stays = self.settings.surplus.max(grant * 2).saturating_add(turn);
         let jitter = self.settings.jitter.mul_f64(self.rng.random());
         let ask = self.rng.random();
+        let pause = (grant * 2).saturating_add(jitter);
+        let sighted = self.brakes.sighted(now);
         let entry = self.ledger.get_mut(segment)?;
+        if state.surplus.is_some() && !is_blind {
+            entry.surplus.get_or_insert(sighted + jitter);
+        } else if !is_blind {
+            entry.surplus = None;
+        }
         if let Trim::Promised(until) = entry.trim {
             if now < until {
                 return Some(until);
             }
             entry.trim = Trim::Kept;
         }
-        if state.surplus.is_none() || is_blind {
+        // Out of sight nothing goes; how long it was one too many is not forgotten, or some doubts now and then would keep
+        // it for ever. All of us stand still meanwhile, so each keeps its turn.
+        let Some(since) = entry.surplus.filter(|_| !is_blind) else {
             entry.trim = Trim::Kept;
             return None;
+        };
+        // What was promised to another, or asked in vain, does not count as time that it was needed.
+        let due = now + since.saturating_add(stays).saturating_sub(sighted);
+        let due = match &entry.trim {
+            Trim::Asked(at, ..) if now < *at + grant => return Some(*at + grant),
+            Trim::Asked(at, ..) => due.max(*at + pause),
+            Trim::Kept | Trim::Promised(_) => due,
+        };
+        if now < due {
+            return Some(due);
         }
-        match &entry.trim {
-            Trim::Surplus(since) if now < *since + stays => Some(*since + stays),
-            Trim::Asked(at, ..) if now < *at + grant => Some(*at + grant),
-            Trim::Surplus(_) => {
-                entry.trim = Trim::Asked(now, ask, Vec::new());
-                let verified = entry.copies.iter().filter(|it| it.verified);
-                let here = verified
-                    .map(|it| it.member)
-                    .filter(|it| self.roster.has(*it));
-                self.actions.extend(here.map(|of| Action::AskToTrim {
-                    segment: *segment,
-                    of,
-                    ask,
-                }));
-                Some(now + grant)
-            }
-            // Also where not enough have answered.
-            Trim::Kept | Trim::Asked(..) | Trim::Promised(_) => {
-                entry.trim = Trim::Surplus(now + jitter);
-                Some(now + jitter + stays)
-            }
-        }
+        entry.trim = Trim::Asked(now, ask, Vec::new());
+        let verified = entry.copies.iter().filter(|it| it.verified);
+        let here = verified
+            .map(|it| it.member)
+            .filter(|it| self.roster.has(*it));
+        self.actions.extend(here.map(|of| Action::AskToTrim {
+            segment: *segment,
+            of,
+            ask,
+        }));
+        Some(now + grant)
     }
 
     pub(super) fn on_trim_asked(&mut self, now: Time, segment: SegmentId, by: Member, ask: u64) {
         let until = now + self.settings.grant * 2;
+        let stays = self.stays(self.me);
         let answer = match self.ledger.get_mut(&segment) {
             None => Answer::HasNot,
             Some(entry) if entry.unwanted => Answer::Refuses,
+            // Perhaps it is not known to the asker yet that ours goes.
+            Some(_) if !stays => Answer::Refuses,
             Some(entry) => match &mut entry.trim {
-                Trim::Asked(..) => Answer::Refuses,
+                Trim::Asked(at, ..) if now < *at + self.settings.grant => Answer::Refuses,
                 Trim::Promised(earlier) => {
                     *earlier = until.max(*earlier);
                     Answer::Keeps
                 }
-                trim @ (Trim::Kept | Trim::Surplus(_)) => {
+                // What came of an old question of ours comes too late to count.
+                trim @ (Trim::Kept | Trim::Asked(..)) => {
                     *trim = Trim::Promised(until);
                     Answer::Keeps
                 }
@@ -117,7 +129,7 @@ impl Planner {
             return;
         };
         let is_late = now >= *at + self.settings.grant;
-        let stays = self.roster.candidate(by).is_some_and(|it| it.stays);
+        let stays = self.roster.has(by) && self.stays(by);
         let host = self.host(by);
         let is_twin = granted.iter().any(|it| self.host(*it) == host);
         if is_late || *ask != number || !stays || is_twin || by == self.me {

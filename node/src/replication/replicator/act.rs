@@ -3,15 +3,14 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use store::audit::{Challenge, SegmentLeaves, Verdict};
-use store::blockstore::Blockstore;
-use store::segment::{Hold, SegmentId};
+use store::audit::Verdict;
+use store::segment::SegmentId;
 use store::wire::member::MemberId;
 use store::wire::replica::{Leave, MAX_TOLD_HOLDERS, ReplicaRequest, ReplicaResponse, Told};
 
 use super::notes::Note;
 use super::offers::{self, Offered, Parcel};
-use super::{Held, Replicator};
+use super::{Held, Replicator, audits};
 use crate::members::peer_of;
 use crate::replication::placement::Member;
 use crate::replication::planner::{Action, Answer, Event, Level};
@@ -61,9 +60,19 @@ impl Replicator {
         let peer = self.numbers.id(member).as_ref().and_then(peer_of);
         if let Some(peer) = peer {
             self.task(|context| async move {
-                if let Err(error) = context.network.ask_replica(peer, request).await {
+                if let Err(error) = context.ask(peer, request).await {
                     tracing::debug!(%peer, %error, "a member could not be told");
                 }
+                None
+            });
+        }
+    }
+
+    /// Tells a member, or a guest, what it waits for.
+    pub(super) fn say(&self, to: &MemberId, word: ReplicaRequest) {
+        if let Some(peer) = peer_of(to) {
+            self.task(|context| async move {
+                context.say(peer, word).await;
                 None
             });
         }
@@ -99,6 +108,11 @@ impl Replicator {
         ids.take(MAX_TOLD_HOLDERS).collect()
     }
 
+    /// Whether a pin of this machine's own keeps it.
+    pub(super) fn is_pinned(&self, segment: &SegmentId) -> bool {
+        self.holdings.get(segment).is_some_and(Held::is_pinned)
+    }
+
     fn lease(&self, segment: SegmentId, lasts: Duration) {
         let lasts = u64::try_from(lasts.as_millis()).unwrap_or(u64::MAX);
         let others: Vec<Member> = self.planner.holders(&segment).collect();
@@ -116,12 +130,13 @@ impl Replicator {
         for asked in segments.chunks(TOGETHER) {
             let told = asked.iter().map(|segment| Told {
                 segment: *segment,
+                is_pinned: self.is_pinned(segment),
                 holders: self.holders(segment).into_iter().take(NAMED).collect(),
             });
             let request = ReplicaRequest::Check(told.collect());
             let asked = asked.to_vec();
             self.task(|context| async move {
-                match context.network.ask_replica(peer, request).await {
+                match context.ask(peer, request).await {
                     Ok(ReplicaResponse::Checked(answer)) => Some(Note::Checked {
                         member,
                         asked,
@@ -142,13 +157,15 @@ impl Replicator {
             return;
         };
         self.task(|context| async move {
-            let made = context.with_blocks(move |blocks| challenge(blocks, segment, &hold));
+            let made = context.with_blocks(move |blocks| {
+                audits::draw(blocks, segment, hold, rand::random(), SHOWN)
+            });
             let (challenge, own) = made.await??;
             let request = ReplicaRequest::Trim {
                 ask,
                 challenge: challenge.clone(),
             };
-            let answer = context.network.ask_replica(peer, request).await.ok()?;
+            let answer = context.ask(peer, request).await.ok()?;
             let ReplicaResponse::Trim { leave, shown } = answer else {
                 return None;
             };
@@ -223,16 +240,4 @@ impl Replicator {
             });
         }
     }
-}
-
-/// A challenge about some leaves of a segment, and our own answer.
-fn challenge(
-    blocks: &dyn Blockstore,
-    segment: SegmentId,
-    hold: &Hold,
-) -> Option<(Challenge, store::audit::Answer)> {
-    let total = SegmentLeaves::open(blocks, &segment, hold).ok()??.total();
-    let challenge = Challenge::draw(segment, hold.clone(), rand::random(), total, SHOWN);
-    let own = challenge.answer(blocks).ok()?;
-    Some((challenge, own))
 }

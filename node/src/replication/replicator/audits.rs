@@ -1,33 +1,23 @@
-//! Audits: what the auditor wants done, and copies of our own that are not whole.
+//! Audits: what the auditor wants done.
 
 use std::time::{Duration, Instant};
 
+use rand::seq::IteratorRandom as _;
 use store::audit::{Challenge, Nonce, SegmentLeaves};
-use store::dag::source::Local;
-use store::segment::SegmentId;
-use store::wire::replica::{Offer, ReplicaRequest, ReplicaResponse};
+use store::blockstore::Blockstore;
+use store::segment::{Hold, SegmentId};
+use store::wire::replica::{ReplicaRequest, ReplicaResponse};
 
 use super::Replicator;
-use super::holdings::{Held, Holdings};
+use super::holdings::Holdings;
 use super::notes::Note;
-use super::pull;
 use crate::members::peer_of;
 use crate::replication::audit::{self, Action, ChallengeId, Event};
 use crate::replication::placement::{Member, Roster};
 use crate::replication::planner::{self, Planner};
 
-/// Own copies that are being mended at most; of others the audits tell again.
-const BROKEN_MAX: usize = 64;
-
-/// Between two tries to fetch one of them.
-const AGAIN: Duration = Duration::from_secs(5 * 60);
-
-/// A copy of ours that is not whole.
-pub(super) struct Broken {
-    pub(super) held: Held,
-    /// When it is to be fetched again, if it does not come before.
-    again: Duration,
-}
+/// Copies that who has lied is to show at once, drawn by lot: both sides read 4 GiB for so many.
+const PROOFS: usize = 512;
 
 /// What the auditor sees.
 struct View<'a> {
@@ -72,20 +62,48 @@ impl Replicator {
                 Action::Found {
                     segment,
                     holder,
+                    leaves,
                     outcome,
-                } => self.on_audited(now, segment, holder, outcome),
+                } => {
+                    let peer = self.numbers.id(holder).as_ref().and_then(peer_of);
+                    tracing::debug!(%segment, ?peer, leaves, ?outcome, "audited");
+                    self.on_audited(now, segment, holder, outcome);
+                }
                 Action::Tell {
                     holder,
                     segment,
                     leaves,
                 } => self.tell(holder, ReplicaRequest::Wrong { segment, leaves }),
-                Action::Scrub { segment } => self.scrub(segment),
+                Action::Suspect { holder } => {
+                    let all = self.planner.common(holder).into_iter();
+                    let segments = all.choose_multiple(&mut rand::rng(), PROOFS);
+                    self.audit(Event::Prove { holder, segments });
+                }
+                Action::Scrub { segment } => self.doubt(segment),
                 // The membership knows better whether it is here.
                 Action::Offline { holder } => {
                     tracing::debug!(?holder, "a member answers no challenges");
                 }
             }
         }
+    }
+
+    /// Whether a member's word that it has this is to be taken. Who has lied is to show it; then it counts.
+    pub(super) fn believes(&mut self, segment: SegmentId, holder: Member) -> bool {
+        if self.auditor.believes(holder, self.now()) {
+            return true;
+        }
+        let (segments, holders) = (vec![segment], vec![holder]);
+        self.plan(planner::Event::Heard { segment, holders });
+        self.audit(Event::Prove { holder, segments });
+        false
+    }
+
+    /// The same for its mere word. Of what it has failed to show within a day it is not asked again for it.
+    pub(super) fn believes_word(&mut self, segment: SegmentId, holder: Member) -> bool {
+        let has_failed = self.planner.distrusts(self.now(), &segment, holder);
+        // The planner passes it over.
+        has_failed || self.believes(segment, holder)
     }
 
     fn on_audited(
@@ -122,18 +140,14 @@ impl Replicator {
             let (Some(peer), Some(hold)) = (peer, hold) else {
                 return dropped;
             };
-            let made = context.with_blocks(move |blocks| {
-                let total = SegmentLeaves::open(blocks, &segment, &hold).ok()??.total();
-                let challenge = Challenge::draw(segment, hold, nonce, total, leaves);
-                let own = challenge.answer(blocks).ok()?;
-                Some((challenge, own))
-            });
+            let made =
+                context.with_blocks(move |blocks| draw(blocks, segment, hold, nonce, leaves));
             let Some((challenge, own)) = made.await.flatten() else {
-                let _ = notes.send(Note::Doubted(segment)).await;
+                let _ = notes.send(Note::Doubted(vec![segment])).await;
                 return dropped;
             };
             if own.leaves.iter().any(Option::is_none) {
-                let _ = notes.send(Note::Doubted(segment)).await;
+                let _ = notes.send(Note::Doubted(vec![segment])).await;
             }
             let asked = Instant::now();
             let request = ReplicaRequest::Challenge(challenge.clone());
@@ -157,75 +171,19 @@ impl Replicator {
             }))
         });
     }
+}
 
-    /// Reads our own copy through, if there is time for it.
-    pub(super) fn scrub(&mut self, segment: SegmentId) {
-        let known = self.holdings.get(&segment);
-        let Some((hold, bytes)) = known.map(|it| (it.hold().clone(), it.bytes)) else {
-            return;
-        };
-        let Ok(permit) = std::sync::Arc::clone(&self.reads).try_acquire_owned() else {
-            return;
-        };
-        self.work(move |context| {
-            let blocks = context.blocks()?;
-            let read = pull::fetch(&Local(&*blocks), &hold, &segment, bytes);
-            drop(permit);
-            if let Err(error) = &read {
-                tracing::warn!(%segment, %error, "a copy here is not whole");
-            }
-            let is_whole = read.is_ok();
-            Some(Note::Scrubbed { segment, is_whole })
-        });
-    }
-
-    /// A copy that is not whole does not count, here or anywhere, until it has been fetched again.
-    pub(super) fn on_scrubbed(&mut self, segment: SegmentId, is_whole: bool) {
-        if is_whole || self.broken.len() >= BROKEN_MAX {
-            return;
-        }
-        let holders = self.holders(&segment);
-        let Some(held) = self.holdings.remove(&segment) else {
-            return;
-        };
-        self.plan(planner::Event::Lost { segment });
-        self.fetch_again(segment, &held, holders);
-        let again = self.now() + self.context.scaled(AGAIN);
-        self.broken.insert(segment, Broken { held, again });
-    }
-
-    fn fetch_again(
-        &mut self,
-        segment: SegmentId,
-        held: &Held,
-        holders: Vec<store::wire::member::MemberId>,
-    ) {
-        let offer = Offer {
-            segment,
-            hold: held.hold().clone(),
-            bytes: held.bytes,
-            idle: false,
-            pins: Vec::new(),
-            holders,
-        };
-        self.pulls.push(offer, None);
-        self.pull_next();
-    }
-
-    /// Tries those again that could not be fetched.
-    pub(super) fn mend_broken(&mut self) {
-        let now = self.now();
-        let due = |it: &(&SegmentId, &Broken)| it.1.again <= now && !self.pulls.has(it.0);
-        let broken = self.broken.iter().filter(due);
-        let broken: Vec<_> = broken
-            .map(|(segment, it)| (*segment, it.held.clone()))
-            .collect();
-        for (segment, held) in broken {
-            let holders = self.right_places(held.hold(), &segment);
-            self.fetch_again(segment, &held, holders);
-            if let Some(broken) = self.broken.get_mut(&segment) {
-                broken.again = now + self.context.scaled(AGAIN);
-            }
-        }
-    }
+/// A challenge about so many leaves of a segment that is here, and our own answer; `None` where ours is not
+/// whole enough to draw one.
+pub(super) fn draw(
+    blocks: &dyn Blockstore,
+    segment: SegmentId,
+    hold: Hold,
+    nonce: Nonce,
+    leaves: usize,
+) -> Option<(Challenge, store::audit::Answer)> {
+    let total = SegmentLeaves::open(blocks, &segment, &hold).ok()??.total();
+    let challenge = Challenge::draw(segment, hold, nonce, total, leaves);
+    let own = challenge.answer(blocks).ok()?;
+    Some((challenge, own))
 }

@@ -12,6 +12,9 @@ const FREE: u64 = 15;
 /// A member with less than this free gives up what it need not keep. A gap to [`FREE`]: what was just placed
 /// must not be given up at once.
 const SCARCE: u64 = 10;
+/// Whoever tells of so much free has no reason to refuse for want of room: what was promised and has not come yet takes
+/// less, and told are steps of a sixth.
+const PLENTY: u64 = 30;
 
 /// The members that are here, and may have copies. `trust` says how far each is trusted, from 1 towards 0, and
 /// whether with anything new.
@@ -61,6 +64,11 @@ fn weighed(capacity: u16, score: f64) -> u16 {
 /// Whether this member is so full that it keeps what it must and no more.
 pub(super) fn is_full(member: &Member) -> bool {
     !has_free(member, SCARCE)
+}
+
+/// Whether this member tells of so much room that it cannot want for it.
+pub(super) fn has_plenty(member: &Member) -> bool {
+    member.record.capacity.0 > 0 && has_free(member, PLENTY)
 }
 
 fn has_free(member: &Member, parts: u64) -> bool {

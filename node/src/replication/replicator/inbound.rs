@@ -12,7 +12,7 @@ use store::wire::replica::{
 
 use super::Replicator;
 use super::context::Context;
-use super::notes::{Note, Verdict, Weighed};
+use super::notes::{Note, Verdict, Weighed, Weight};
 use crate::members::{member_of, peer_of};
 use crate::network::{ReplicaInbound, ReplyChannel};
 use crate::owners::Owners;
@@ -25,19 +25,27 @@ use crate::replication::receipt;
 const FREE: u64 = 15;
 
 impl Replicator {
+    #[allow(clippy::too_many_lines, reason = "one arm for each question")]
     pub(super) fn on_inbound(&mut self, inbound: ReplicaInbound) {
         let ReplicaInbound {
             peer,
             request,
             reply,
         } = inbound;
-        let from = member_of(&peer).and_then(|id| Some((id, self.numbers.of(&id)?)));
+        let id = member_of(&peer);
+        let request = match (request, id) {
+            // Also of a guest, who is no member: it is judged by the records that come with it.
+            (ReplicaRequest::Offer(offer), Some(id)) => return self.weigh(id, offer, reply),
+            (request, _) => request,
+        };
+        let from = id.and_then(|id| Some((id, self.numbers.of(&id)?)));
         let Some((id, member)) = from else {
             // Its record is on its way, or it has none.
             return self.respond(reply, ReplicaResponse::Busy);
         };
         match request {
-            ReplicaRequest::Offer(offer) => self.weigh(id, offer, reply),
+            // It was looked at above.
+            ReplicaRequest::Offer(_) => self.respond(reply, ReplicaResponse::Busy),
             ReplicaRequest::Fetched(receipt) => {
                 self.on_receipt(id, member, &receipt);
                 self.respond(reply, ReplicaResponse::Noted);
@@ -72,7 +80,7 @@ impl Replicator {
             }
             ReplicaRequest::Challenge(challenge) => self.answer_challenge(challenge, reply),
             ReplicaRequest::Wrong { segment, .. } => {
-                self.scrub(segment);
+                self.doubt(segment);
                 self.respond(reply, ReplicaResponse::Noted);
             }
             ReplicaRequest::Compare(questions) => {
@@ -85,6 +93,7 @@ impl Replicator {
                     verdicts.map_or(ReplicaResponse::Busy, ReplicaResponse::Verdicts)
                 });
             }
+            ReplicaRequest::Shared(questions) => self.answer_shared(member, questions, reply),
             ReplicaRequest::Fetch(keys) => {
                 self.answer_with(reply, move |context| {
                     let records = context.pins.fetch(&keys);
@@ -106,7 +115,7 @@ impl Replicator {
     }
 
     /// Answers with what has to be looked up.
-    fn answer_with(
+    pub(super) fn answer_with(
         &self,
         reply: ReplyChannel<ReplicaResponse>,
         work: impl FnOnce(&Context) -> ReplicaResponse + Send + 'static,
@@ -128,24 +137,36 @@ impl Replicator {
             return;
         }
         let is_awaited = self.context.awaited.settle(segment, from, true);
-        if !is_awaited {
+        if !is_awaited && self.believes(segment, member) {
             self.plan(Event::Holds { segment, member });
         }
     }
 
     fn checked(&mut self, member: Member, told: Told, named: usize) -> Checked {
-        let Told { segment, holders } = told;
+        let Told {
+            segment,
+            is_pinned,
+            holders,
+        } = told;
         if self.holdings.get(&segment).is_none() {
             return Checked {
                 has: false,
+                is_pinned: false,
                 holders: Vec::new(),
             };
         }
-        self.plan(Event::Holds { segment, member });
+        if self.believes_word(segment, member) {
+            self.plan(Event::Says {
+                segment,
+                member,
+                is_pinned,
+            });
+        }
         let holders = self.numbers.of_all(&holders);
         self.plan(Event::Heard { segment, holders });
         Checked {
             has: true,
+            is_pinned: self.is_pinned(&segment),
             holders: self.holders(&segment).into_iter().take(named).collect(),
         }
     }
@@ -166,7 +187,7 @@ impl Replicator {
             match answer {
                 Some(Ok(answer)) => {
                     if answer.leaves.iter().any(Option::is_none) {
-                        let _ = notes.blocking_send(Note::Doubted(segment));
+                        let _ = notes.blocking_send(Note::Doubted(vec![segment]));
                     }
                     ReplicaResponse::Answer(Some(answer))
                 }
@@ -181,7 +202,7 @@ impl Replicator {
 
     /// Looks whether an offer is to be taken.
     fn weigh(&self, from: MemberId, offer: Offer, reply: ReplyChannel<ReplicaResponse>) {
-        if self.read_only.is_some() {
+        if self.read_only.is_some() || !self.stays(self.me) {
             return self.respond(reply, ReplicaResponse::NoRoom);
         }
         let promised = self.pulls.bytes();
@@ -203,17 +224,19 @@ impl Replicator {
                 &tags.unwrap_or_default(),
                 &by_root,
             );
-            let (verdict, policy, changed) = weighed.unwrap_or_else(|error| {
+            let weight = weighed.unwrap_or_else(|error| {
                 tracing::warn!(%error, "an offer cannot be weighed");
-                (Verdict::NoRoom, None, Vec::new())
+                Weight {
+                    verdict: Verdict::NoRoom,
+                    policy: None,
+                    changed: Vec::new(),
+                }
             });
             Some(Note::Weighed(Weighed {
                 from,
                 offer,
                 reply,
-                verdict,
-                policy,
-                changed,
+                weight,
             }))
         });
     }
@@ -223,10 +246,13 @@ impl Replicator {
             from,
             offer,
             reply,
+            weight,
+        } = weighed;
+        let Weight {
             verdict,
             policy,
             changed,
-        } = weighed;
+        } = weight;
         if !changed.is_empty() {
             self.on_changed(changed);
         }
@@ -239,8 +265,14 @@ impl Replicator {
                     self.policies.insert(*root, policy);
                 }
                 if self.holdings.has(&segment, &offer.hold) {
-                    if let Some(member) = self.numbers.of(&from) {
+                    if let Some(member) = self.numbers.of(&from)
+                        && self.believes(segment, member)
+                    {
                         self.plan(Event::Holds { segment, member });
+                        if self.is_pinned(&segment) {
+                            // The receipt does not say so.
+                            self.check(member, &[segment], true);
+                        }
                     }
                     let context = &self.context;
                     let bytes = self.holdings.get(&segment).map_or(bytes, |it| it.bytes);
@@ -266,12 +298,6 @@ fn owned((key, value): (&str, &str)) -> (String, String) {
     (key.to_owned(), value.to_owned())
 }
 
-type Weight = (
-    Verdict,
-    Option<Arc<crate::replication::policy::Policy>>,
-    Vec<store::Cid>,
-);
-
 /// Whether this member takes a segment: it must be wanted, by somebody for whom it stores, where it is, and
 /// have room.
 fn weigh(
@@ -286,7 +312,13 @@ fn weigh(
     let taken = context.pins.take(offer.pins.clone(), pin::now())?;
     let changed = taken.roots;
     let policy = context.pins.policy(root, pin::now())?;
-    let refuse = |changed| Ok((Verdict::Refuse, None, changed));
+    let refuse = |changed| {
+        Ok(Weight {
+            verdict: Verdict::Refuse,
+            policy: None,
+            changed,
+        })
+    };
     let Some(policy) = policy.filter(|policy| policy.allows(tags)) else {
         return refuse(changed);
     };
@@ -316,5 +348,9 @@ fn weigh(
     } else {
         Verdict::Take
     };
-    Ok((verdict, Some(policy), changed))
+    Ok(Weight {
+        verdict,
+        policy: Some(policy),
+        changed,
+    })
 }

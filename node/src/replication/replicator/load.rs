@@ -23,8 +23,10 @@ impl Replicator {
         let notes = self.notes.clone();
         self.work(move |context| {
             let send = |note| notes.blocking_send(note).is_ok();
-            let loaded = load_holds(context, &send).and_then(|()| load_pinned(context, &send));
-            loaded.err().map(Note::Failed)
+            let is_over = || notes.is_closed();
+            let loaded =
+                load_holds(context, &send).and_then(|()| load_pinned(context, &send, &is_over));
+            Some(loaded.map_or_else(Note::Failed, |()| Note::Loaded))
         });
     }
 
@@ -182,7 +184,7 @@ impl Replicator {
 pub(super) fn look_up(context: &Context, repo: &Repo, root: &Cid) -> Result<RootHere, StoreError> {
     let policy = context.pins.policy(root, pin::now())?;
     let is_wanted = policy.is_some();
-    let pinned = if is_wanted && is_pinned(repo, root)? {
+    let pinned = if is_wanted && repo.pins().is_recursive(root)? {
         match cut(&**repo.blocks(), root) {
             Ok(segments) => segments,
             Err(error) => {
@@ -199,12 +201,6 @@ pub(super) fn look_up(context: &Context, repo: &Repo, root: &Cid) -> Result<Root
         pinned,
         is_held: false,
     })
-}
-
-/// Whether all of it is pinned here.
-pub(super) fn is_pinned(repo: &Repo, root: &Cid) -> Result<bool, StoreError> {
-    let pin = repo.pins().get(root)?;
-    Ok(pin.is_some_and(|pin| pin.kind == PinKind::Recursive))
 }
 
 fn load_holds(context: &Context, send: &dyn Fn(Note) -> bool) -> Result<(), StoreError> {
@@ -239,9 +235,7 @@ fn describe(blocks: &dyn Blockstore, hold: &Hold) -> Result<Option<HeldHere>, St
         let size = blocks.sizes(&[*node])?.pop().flatten();
         (SegmentId::of([node]), size.unwrap_or(0).into())
     } else {
-        let first = usize::try_from(hold.first).unwrap_or(usize::MAX);
-        let count = usize::try_from(hold.count).unwrap_or(usize::MAX);
-        let Some(children) = links.get(first..first.saturating_add(count)) else {
+        let Some(children) = hold.extent(&links) else {
             return Ok(None);
         };
         let bytes = children
@@ -257,25 +251,26 @@ fn describe(blocks: &dyn Blockstore, hold: &Hold) -> Result<Option<HeldHere>, St
 }
 
 /// Contents that are pinned here, and wanted by anybody.
-fn load_pinned(context: &Context, send: &dyn Fn(Note) -> bool) -> Result<(), StoreError> {
-    let mut after = None;
-    loop {
-        let roots = context.pins.each_root(after.as_ref(), TOGETHER)?;
-        let Some(repo) = context.repo.upgrade() else {
-            return Ok(());
-        };
-        let Some(last) = roots.last().copied() else {
-            return Ok(());
-        };
-        after = Some(last);
-        let mut here = Vec::new();
-        for root in &roots {
-            if is_pinned(&repo, root)? {
-                here.push(look_up(context, &repo, root)?);
+fn load_pinned(
+    context: &Context,
+    send: &dyn Fn(Note) -> bool,
+    is_over: &dyn Fn() -> bool,
+) -> Result<(), StoreError> {
+    let Some(repo) = context.repo.upgrade() else {
+        return Ok(());
+    };
+    let (mut here, mut failed) = (Vec::new(), None);
+    repo.pins().for_each(&mut |pin| {
+        if pin.kind == PinKind::Recursive {
+            match look_up(context, &repo, &pin.root) {
+                Ok(root) if root.policy.is_some() => here.push(root),
+                Ok(_) => {}
+                Err(error) => failed = Some(error),
             }
         }
-        if !here.is_empty() && !send(Note::Roots(here)) {
-            return Ok(());
-        }
-    }
+        let is_heard = here.len() < TOGETHER || send(Note::Roots(std::mem::take(&mut here)));
+        is_heard && failed.is_none() && !is_over()
+    })?;
+    send(Note::Roots(here));
+    failed.map_or(Ok(()), Err)
 }

@@ -1,5 +1,6 @@
 //! [`Note`]: how a task ended.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use store::Cid;
@@ -9,10 +10,10 @@ use store::wire::member::MemberId;
 use store::wire::replica::{Checked, Offer, ReplicaResponse};
 use tokio::sync::oneshot;
 
-use super::Replicator;
 use super::offers::Offered;
 use super::pull::PullError;
 use super::report::Cut;
+use super::{Replicator, crew};
 use crate::network::ReplyChannel;
 use crate::replication::audit;
 use crate::replication::handle::ReplicationError;
@@ -27,6 +28,8 @@ pub(super) const WAITING: usize = 256;
 pub(super) enum Note {
     /// These holds were here when we began.
     Held(Vec<HeldHere>),
+    /// All that was here when we began has been told.
+    Loaded,
     /// How it is with these roots, now that what is wanted of them may have changed.
     Roots(Vec<RootHere>),
     /// What this node's owner wants of a root is on disk.
@@ -54,6 +57,11 @@ pub(super) enum Note {
         /// Whether only those count that have it.
         only_yes: bool,
     },
+    /// Of these segments another does not believe what we believe.
+    Compared {
+        member: Member,
+        differ: BTreeSet<SegmentId>,
+    },
     TrimAnswered {
         segment: SegmentId,
         by: Member,
@@ -61,8 +69,10 @@ pub(super) enum Note {
         answer: planner::Answer,
     },
     Audited(audit::Event),
-    /// Our own copy is not whole, as far as one has looked.
-    Doubted(SegmentId),
+    /// Our own copies of these are not whole, as far as one has looked.
+    Doubted(Vec<SegmentId>),
+    /// Where rotten blocks are, each by the way to it from a root.
+    Rotten(Vec<Vec<Cid>>),
     Weighed(Weighed),
     Pulled {
         segment: SegmentId,
@@ -101,6 +111,11 @@ pub(super) struct Weighed {
     pub(super) from: MemberId,
     pub(super) offer: Offer,
     pub(super) reply: ReplyChannel<ReplicaResponse>,
+    pub(super) weight: Weight,
+}
+
+/// What is found of it.
+pub(super) struct Weight {
     pub(super) verdict: Verdict,
     /// What is wanted of its root, and of others that its pin records changed.
     pub(super) policy: Option<Arc<Policy>>,
@@ -134,6 +149,7 @@ impl Replicator {
                 answer,
                 only_yes,
             } => self.on_checked(member, &asked, answer, only_yes),
+            Note::Compared { member, differ } => self.on_compared(member, &differ),
             Note::TrimAnswered {
                 segment,
                 by,
@@ -146,7 +162,8 @@ impl Replicator {
                 answer,
             }),
             Note::Audited(event) => self.audit(event),
-            Note::Doubted(segment) => self.scrub(segment),
+            Note::Doubted(segments) => segments.into_iter().for_each(|it| self.doubt(it)),
+            Note::Rotten(chains) => self.on_rotten(chains),
             Note::Weighed(weighed) => self.on_weighed(weighed),
             Note::Pulled {
                 segment,
@@ -154,6 +171,7 @@ impl Replicator {
                 result,
             } => self.on_pulled(segment, &hold, result),
             Note::Scrubbed { segment, is_whole } => self.on_scrubbed(segment, is_whole),
+            Note::Loaded => self.is_loaded = true,
             Note::Failed(error) => self.on_failed(&error),
             Note::Cut(cut) => self.on_cut(cut),
         }
@@ -162,6 +180,11 @@ impl Replicator {
     fn on_offered(&mut self, segment: SegmentId, member: Member, ended: &Offered) {
         self.offers.remove(&(segment, member));
         tracing::debug!(%segment, ?member, ?ended, "an offer has ended");
+        let unshown = Offered::Failed("it has lied before, and is to show its copy first".into());
+        let ended = match ended {
+            Offered::Holds if !self.believes(segment, member) => &unshown,
+            ended => ended,
+        };
         let declined = |why| Event::Declined {
             segment,
             member,
@@ -169,10 +192,31 @@ impl Replicator {
         };
         self.plan(match ended {
             Offered::Holds => Event::Holds { segment, member },
-            Offered::NoRoom => declined(Declined::NoRoom),
-            Offered::Failed(_) => declined(Declined::Failed),
+            Offered::NoRoom | Offered::Refused => declined(Declined::NoRoom),
+            Offered::Failed(_) | Offered::Unkept(_) => declined(Declined::Failed),
         });
+        if let Some(what) = self.unkept(member, ended) {
+            self.audit(audit::Event::Unkept { member, what });
+        }
         self.placed(segment, member, ended);
+    }
+
+    /// What a member that is here and stays did not keep of what it says of itself.
+    fn unkept(&self, member: Member, ended: &Offered) -> Option<audit::Unkept> {
+        if !self.roster.has(member) || !self.stays(member) {
+            return None;
+        }
+        match ended {
+            Offered::Unkept(_) => Some(audit::Unkept::Word),
+            Offered::NoRoom => {
+                let id = self.numbers.id(member)?;
+                let tells_of_room =
+                    |it: &crate::members::Member| it.record.id == id && crew::has_plenty(it);
+                let is_told = self.crew.iter().any(tells_of_room);
+                is_told.then_some(audit::Unkept::Room)
+            }
+            Offered::Holds | Offered::Refused | Offered::Failed(_) => None,
+        }
     }
 
     fn on_checked(
@@ -185,9 +229,20 @@ impl Replicator {
         if answer.len() != asked.len() {
             return;
         }
-        for (segment, Checked { has, holders }) in asked.iter().copied().zip(answer) {
+        for (segment, checked) in asked.iter().copied().zip(answer) {
+            let Checked {
+                has,
+                is_pinned,
+                holders,
+            } = checked;
             if has {
-                self.plan(Event::Holds { segment, member });
+                if self.believes_word(segment, member) {
+                    self.plan(Event::Says {
+                        segment,
+                        member,
+                        is_pinned,
+                    });
+                }
                 let holders = self.numbers.of_all(&holders);
                 self.plan(Event::Heard { segment, holders });
             } else if !only_yes {

@@ -13,15 +13,22 @@ use crate::replication::receipt;
 /// An offer of which nothing was heard for so long has failed; as the planner has it.
 const PATIENCE: Duration = Duration::from_secs(30 * 60);
 
+/// Disks and links are not scaled with the waits: so long a segment of the largest size takes at 2 MiB/s.
+const SHORTEST: Duration = Duration::from_secs(30);
+
 /// How an offer ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Offered {
     /// It has it, durably, and has signed that.
     Holds,
-    /// It has no room, or stores nothing for the owners.
+    /// It has no room.
     NoRoom,
-    /// It could not be reached, or could not get it.
+    /// It stores nothing for the owners, or may not have it.
+    Refused,
+    /// It could not be reached, or is busy.
     Failed(String),
+    /// It accepted, and could not get it, or said nothing more.
+    Unkept(String),
 }
 
 /// What is offered.
@@ -85,9 +92,7 @@ async fn offer_one(context: &Context, to: MemberId, offer: Offer) -> Offered {
     let (segment, bytes) = (offer.segment, offer.bytes);
     // Before it is asked: its word may come before its answer has been looked at.
     let word = context.awaited.expect(segment, to);
-    let answer = context
-        .network
-        .ask_replica(peer, ReplicaRequest::Offer(offer));
+    let answer = context.ask(peer, ReplicaRequest::Offer(offer));
     let ended = match answer.await {
         Ok(ReplicaResponse::Receipt(receipt)) => {
             let is_right = receipt.segment == segment
@@ -101,13 +106,14 @@ async fn offer_one(context: &Context, to: MemberId, offer: Offer) -> Offered {
             }
         }
         Ok(ReplicaResponse::Accepted) => {
-            match tokio::time::timeout(context.scaled(PATIENCE).max(PATIENCE / 60), word).await {
+            match tokio::time::timeout(context.scaled(PATIENCE).max(SHORTEST), word).await {
                 Ok(Ok(true)) => return Offered::Holds,
-                Ok(_) => return Offered::Failed("it could not fetch it".to_owned()),
-                Err(_) => Offered::Failed("it said nothing more".to_owned()),
+                Ok(_) => return Offered::Unkept("it could not fetch it".to_owned()),
+                Err(_) => Offered::Unkept("it said nothing more".to_owned()),
             }
         }
-        Ok(ReplicaResponse::NoRoom | ReplicaResponse::Refused) => Offered::NoRoom,
+        Ok(ReplicaResponse::NoRoom) => Offered::NoRoom,
+        Ok(ReplicaResponse::Refused) => Offered::Refused,
         Ok(ReplicaResponse::Busy) => Offered::Failed("it is busy".to_owned()),
         Ok(_) => Offered::Failed("it answered another question".to_owned()),
         Err(error) => Offered::Failed(error.to_string()),

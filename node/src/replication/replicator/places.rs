@@ -134,7 +134,7 @@ impl Replicator {
         let mut under_way = under_way.filter(|it| !it.asked.is_empty()).count();
         for placing in &mut all {
             while under_way < AT_ONCE
-                && let Some(number) = placing.queue.pop_front()
+                && let Some(number) = placing.next()
             {
                 under_way += usize::from(self.offer_on(placing, number));
             }
@@ -146,8 +146,8 @@ impl Replicator {
         self.placings.all = all;
     }
 
-    fn has_begun(&self) -> bool {
-        self.roster.len() > 1 || self.now() > BEGINNING
+    pub(super) fn has_begun(&self) -> bool {
+        (self.ours.is_some() && self.roster.len() > 1) || self.now() > BEGINNING
     }
 
     /// Offers a segment to those that lack it; whether anybody was asked.
@@ -167,7 +167,7 @@ impl Replicator {
         let id = segment.id;
         placing.count(number, self.copies(number, placing), &policy);
         if is_short {
-            let reason = if self.roster.len() < 2 {
+            let reason = if self.roster.members().all(|it| it == self.me) {
                 "no other member is here"
             } else {
                 "no further member takes it"
@@ -189,10 +189,12 @@ impl Replicator {
             target => target.min(policy.copies.quorum().into()),
         };
         let others = segment.done.iter().chain(&segment.asked).copied();
-        let hosts = others.chain([self.me]).map(|it| self.roster.host(it));
+        // Copies of those that are about to leave do not count, our own neither.
+        let all = others.chain(self.ours).filter(|it| self.stays(*it));
         let count = if policy.everywhere {
-            segment.done.len() + segment.asked.len() + 1
+            all.count()
         } else {
+            let hosts = all.map(|it| self.roster.host(it));
             hosts.collect::<BTreeSet<_>>().len()
         };
         target.saturating_sub(count)
@@ -200,14 +202,18 @@ impl Replicator {
 
     fn targets(&self, segment: &Segment, policy: &Policy, missing: usize) -> Vec<Member> {
         let mut holders: Vec<Member> = segment.done.iter().copied().collect();
-        holders.push(self.me);
+        holders.extend(self.ours);
         let refused: Vec<Member> = segment.refused.iter().copied().collect();
         let field = self.roster.under(policy);
+        let may_have = self.roster.is_allowed(self.me, policy);
+        let is_pinned = may_have && self.is_pinned(&segment.id);
+        let pinned = [self.me];
+        let pinned = if is_pinned { &pinned[..] } else { &[] };
         let mut hosts: BTreeSet<_> = holders.iter().chain(&segment.asked).copied().collect();
-        let taken: BTreeSet<_> = hosts.iter().map(|it| self.roster.host(*it)).collect();
-        let mut used = taken;
+        let staying = hosts.iter().filter(|it| self.stays(**it));
+        let mut used: BTreeSet<_> = staying.map(|it| self.roster.host(*it)).collect();
         let mut targets = Vec::new();
-        for place in field.place(&segment.id, &holders, &refused) {
+        for place in field.place_beside(pinned, &segment.id, &holders, &refused) {
             let is_new = hosts.insert(place);
             let is_apart = policy.everywhere || used.insert(self.roster.host(place));
             if targets.len() < missing && is_new && is_apart {
@@ -217,11 +223,12 @@ impl Replicator {
         targets
     }
 
-    /// Hosts that have it: this one, and those that showed a receipt.
+    /// Hosts that have it and stay: this one, and those that showed a receipt.
     fn copies(&self, number: usize, placing: &Placing) -> usize {
         let done = placing.segments[number].done.iter().copied();
         let hosts = done
-            .chain([self.me])
+            .chain(self.ours)
+            .filter(|it| self.stays(*it))
             .map(|it| self.roster.host(it).ok_or(it));
         hosts.collect::<HashSet<_>>().len()
     }
@@ -242,18 +249,19 @@ impl Replicator {
                     segment.done.insert(member);
                     placing.placed.bytes.0 += segment.bytes;
                 }
-                Offered::Failed(_) if segment.fails(member) < TRIES => {
+                Offered::Failed(_) | Offered::Unkept(_) if segment.fails(member) < TRIES => {
                     placing.later.insert(number);
                     continue;
                 }
-                Offered::NoRoom | Offered::Failed(_) => {
+                Offered::NoRoom | Offered::Refused | Offered::Failed(_) | Offered::Unkept(_) => {
                     if segment.refused.len() < REFUSED {
                         segment.refused.insert(member);
                     }
                     let name = self.name(member);
                     placing.left(&match ended {
-                        Offered::Failed(why) => format!("{name}: {why}"),
-                        _ => format!("{name} has no room, or does not store for this owner"),
+                        Offered::Failed(why) | Offered::Unkept(why) => format!("{name}: {why}"),
+                        Offered::NoRoom => format!("{name} has no room"),
+                        _ => format!("{name} does not store for this owner"),
                     });
                 }
             }
@@ -335,6 +343,20 @@ impl Placing {
         self.segments.binary_search_by_key(id, |it| it.id).ok()
     }
 
+    /// The next to begin with. While others are on their way to their quorum, for which somebody may wait, of those
+    /// that are there already one at a time goes on: it takes bandwidth from these.
+    fn next(&mut self) -> Option<usize> {
+        let number = *self.queue.front()?;
+        let are_under_way = |at_quorum: bool| {
+            let mut segments = self.segments.iter();
+            segments.any(|it| !it.asked.is_empty() && it.at_quorum == at_quorum)
+        };
+        if self.segments[number].at_quorum && are_under_way(false) && are_under_way(true) {
+            return None;
+        }
+        self.queue.pop_front()
+    }
+
     /// Counts a segment anew, of which there are so many copies.
     fn count(&mut self, number: usize, copies: usize, policy: &Policy) {
         let segment = &mut self.segments[number];
@@ -387,5 +409,53 @@ impl Placing {
                 is_new
             });
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_somebody_waits_for_goes_first_and_the_rest_one_at_a_time() {
+        let segment = |number: u8| Segment {
+            id: SegmentId([number; 32]),
+            bytes: 1,
+            done: BTreeSet::new(),
+            asked: BTreeSet::new(),
+            refused: BTreeSet::new(),
+            failed: BTreeMap::new(),
+            at_quorum: number < 2,
+            at_target: false,
+            is_stuck: false,
+        };
+        let mut placing = Placing {
+            root: store::cid::parse("bafkqaaa").unwrap(),
+            segments: (0..4).map(segment).collect(),
+            queue: VecDeque::from([2, 3, 0, 1]),
+            later: BTreeSet::new(),
+            placed: Placed::default(),
+            watchers: Vec::new(),
+        };
+        let mut next = |ended: &[usize]| {
+            for ended in ended {
+                placing.segments[*ended].asked.clear();
+            }
+            let number = placing.next()?;
+            placing.segments[number].asked.insert(Member(9));
+            Some(number)
+        };
+        assert_eq!(
+            [next(&[]), next(&[]), next(&[])],
+            [Some(2), Some(3), Some(0)]
+        );
+        assert_eq!(next(&[]), None, "two are on their way to their quorum");
+        assert_eq!(next(&[2]), None, "one still is");
+        assert_eq!(next(&[0]), Some(1), "one at a time");
+        assert_eq!(next(&[]), None);
+
+        placing.queue.push_back(0);
+        placing.segments[3].asked.clear();
+        assert_eq!(placing.next(), Some(0), "nobody waits any more");
     }
 }

@@ -113,24 +113,21 @@ pub(super) fn fetch(
             false => Err(PullError::TooLarge(bytes)),
         };
     }
-    let children = extent(&links, hold).ok_or(PullError::Other)?;
-    if SegmentId::of(children.iter().copied()) != *segment {
+    let children = hold.extent(&links).ok_or(PullError::Other)?;
+    if SegmentId::of(children.iter().map(|link| &link.cid)) != *segment {
         return Err(PullError::Other);
     }
     read_below(source, children, bytes)
 }
 
-fn extent<'a>(links: &'a [dag::Link], hold: &Hold) -> Option<Vec<&'a Cid>> {
-    let first = usize::try_from(hold.first).ok()?;
-    let end = first.checked_add(usize::try_from(hold.count).ok()?)?;
-    let children = links.get(first..end)?;
-    Some(children.iter().map(|link| &link.cid).collect())
-}
-
 /// Reads all that is below these children, in order, and themselves.
-fn read_below(source: &dyn BlockSource, children: Vec<&Cid>, bytes: u64) -> Result<(), PullError> {
+fn read_below(
+    source: &dyn BlockSource,
+    children: &[dag::Link],
+    bytes: u64,
+) -> Result<(), PullError> {
     let mut met: HashSet<Key> = HashSet::new();
-    let mut pending: Vec<Cid> = children.into_iter().rev().copied().collect();
+    let mut pending: Vec<Cid> = children.iter().rev().map(|link| link.cid).collect();
     let mut read = 0_u64;
     let mut limit = bytes;
     while !pending.is_empty() {

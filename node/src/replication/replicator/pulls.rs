@@ -68,6 +68,16 @@ impl Pulls {
         true
     }
 
+    /// Takes nothing more for others: what waits for their sake is dropped, and who offered it is named.
+    pub(super) fn drop_waiting(&mut self) -> Vec<(SegmentId, Vec<MemberId>)> {
+        let waiting = std::mem::take(&mut self.waiting);
+        let (ours, others): (Vec<Job>, Vec<Job>) =
+            waiting.into_iter().partition(|it| it.tell.is_empty());
+        self.waiting = ours.into();
+        let dropped = others.into_iter().map(|it| (it.offer.segment, it.tell));
+        dropped.collect()
+    }
+
     /// Whether this one is under way or waits.
     pub(super) fn has(&self, segment: &SegmentId) -> bool {
         self.all().any(|job| job.offer.segment == *segment)
@@ -148,9 +158,7 @@ impl Replicator {
             Err(error) => {
                 tracing::warn!(%segment, %error, "a copy could not be fetched");
                 for from in tell {
-                    if let Some(member) = self.numbers.of(&from) {
-                        self.tell(member, ReplicaRequest::Failed(segment));
-                    }
+                    self.say(&from, ReplicaRequest::Failed(segment));
                 }
                 if let PullError::Store(error) = &error {
                     self.on_failed(error);
@@ -168,10 +176,12 @@ impl Replicator {
             ..
         } = offer;
         // One of ours that was not whole is so again, for the sake of all that it was held for.
-        if let Some(broken) = self.broken.remove(&segment) {
-            for place in broken.held.places {
+        if let Some(held) = self.mending.mended(&segment) {
+            for place in held.places {
                 self.holdings.insert(segment, bytes, place);
             }
+            // It was fetched for the sake of this hold, so that is in the repo now.
+            self.holdings.insert(segment, bytes, Place::held(hold));
         } else {
             let root = hold.root().copied();
             self.holdings.insert(segment, bytes, Place::held(hold));
@@ -184,20 +194,21 @@ impl Replicator {
         let holders = self.numbers.of_all(&holders);
         self.plan(Event::Heard { segment, holders });
         for from in tell {
-            let Some(member) = self.numbers.of(from) else {
-                continue;
-            };
-            // Whoever offers has it.
-            self.plan(Event::Holds { segment, member });
-            self.receipt(segment, bytes, member);
+            // Whoever offers has it; but who is no member has no copy that counts.
+            if let Some(member) = self.numbers.of(from)
+                && self.believes(segment, member)
+            {
+                self.plan(Event::Holds { segment, member });
+            }
+            self.receipt(segment, bytes, from);
         }
     }
 
-    fn receipt(&self, segment: SegmentId, bytes: u64, to: crate::replication::placement::Member) {
+    fn receipt(&self, segment: SegmentId, bytes: u64, to: &MemberId) {
         let context = &self.context;
         // There is one: whose key is no member's is not asked.
         if let Some(receipt) = receipt::sign(&context.key, &context.swarm, segment, bytes) {
-            self.tell(to, ReplicaRequest::Fetched(receipt));
+            self.say(to, ReplicaRequest::Fetched(receipt));
         }
     }
 }

@@ -16,10 +16,19 @@ use crate::members::peer_of;
 use crate::replication::handle::{Assigned, ReplicationError};
 use crate::replication::placement::Member;
 use crate::replication::policy::Policy;
-use crate::replication::report::{CopyStatus, RootStatus, SegmentStatus, Summary};
+use crate::replication::report::{CopyStatus, Doubted, RootStatus, SegmentStatus, Summary};
+
+/// Doubted members that are named: of more an operator learns no more.
+const DOUBTED_MAX: usize = 16;
 
 /// What the disk says of a root, for who asked.
 pub(super) struct Cut {
+    looked: Looked,
+    asker: Asker,
+}
+
+/// What the disk says of a root.
+struct Looked {
     root: Cid,
     policy: Option<Arc<Policy>>,
     owners: Vec<libp2p::PeerId>,
@@ -27,7 +36,6 @@ pub(super) struct Cut {
     segments: Option<Vec<Segment>>,
     /// Whether all blocks are here; looked at only for [`Asker::Assigned`].
     is_whole: bool,
-    asker: Asker,
 }
 
 /// Who asked.
@@ -48,6 +56,12 @@ impl Asker {
 
 impl Replicator {
     pub(super) fn summary(&self) -> Summary {
+        let (mending, rotten) = self.mending.sum();
+        let doubted = self.auditor.doubted(self.now()).into_iter();
+        let doubted = doubted.filter_map(|(member, trust, takes)| {
+            let peer = self.peer(member)?;
+            Some(Doubted { peer, trust, takes })
+        });
         Summary {
             held: self.holdings.sum(),
             pins: self.policies.len(),
@@ -57,7 +71,11 @@ impl Replicator {
             pulled_lately: self.pulls.lately(self.now()),
             rate: self.rate,
             blind: self.is_blind,
+            draining: !self.stays(self.me),
             read_only: self.read_only.clone(),
+            mending,
+            rotten,
+            doubted: doubted.take(DOUBTED_MAX).collect(),
         }
     }
 
@@ -78,15 +96,8 @@ impl Replicator {
     }
 
     fn cut_for(&self, root: Cid, asker: Asker) {
-        self.work(move |context| match Cut::look(context, root, &asker) {
-            Ok((policy, owners, segments, is_whole)) => Some(Note::Cut(Cut {
-                root,
-                policy,
-                owners,
-                segments,
-                is_whole,
-                asker,
-            })),
+        self.work(move |context| match Looked::at(context, root, &asker) {
+            Ok(looked) => Some(Note::Cut(Cut { looked, asker })),
             Err(error) => {
                 asker.fail(error);
                 None
@@ -95,14 +106,14 @@ impl Replicator {
     }
 
     pub(super) fn on_cut(&mut self, cut: Cut) {
-        let Cut {
+        let Cut { looked, asker } = cut;
+        let Looked {
             root,
             policy,
             owners,
             segments,
             is_whole,
-            asker,
-        } = cut;
+        } = looked;
         let known = segments.map(|all| all.into_iter().map(|it| (it.id, it.bytes)).collect());
         let known: Vec<(SegmentId, u64)> = known.unwrap_or_else(|| {
             let held = self.holdings.of_root(&root).into_iter();
@@ -160,11 +171,13 @@ impl Replicator {
         let candidate = self.roster.candidate(member);
         let told = candidate.and_then(|it| it.tags.get("host").cloned());
         let local = member == self.me;
+        let stays = self.stays(member);
         Some(CopyStatus {
             peer,
             host: told.unwrap_or_else(|| peer.to_string()),
             local,
-            live: local || candidate.is_some_and(|it| it.stays),
+            live: stays && (local || candidate.is_some()),
+            leaving: !stays,
             verified,
         })
     }
@@ -204,18 +217,11 @@ impl Replicator {
     }
 }
 
-type Looked = (
-    Option<Arc<Policy>>,
-    Vec<libp2p::PeerId>,
-    Option<Vec<Segment>>,
-    bool,
-);
-
-impl Cut {
-    fn look(context: &Context, root: Cid, asker: &Asker) -> Result<Looked, ReplicationError> {
+impl Looked {
+    /// Blocks its caller.
+    fn at(context: &Context, root: Cid, asker: &Asker) -> Result<Self, ReplicationError> {
         let repo = context.repo.upgrade().ok_or(ReplicationError::Ending)?;
         let now = pin::now();
-        let policy = context.pins.policy(&root, now)?;
         let owners = context.pins.owners(&root, now)?;
         let segments = cut(&**repo.blocks(), &root);
         let segments = segments.map_err(|error| ReplicationError::Record(error.to_string()))?;
@@ -224,7 +230,12 @@ impl Cut {
             && missing(&**repo.blocks(), &root, 1)
                 .map_err(|error| ReplicationError::Record(error.to_string()))?
                 .is_empty();
-        let owners = owners.iter().filter_map(peer_of).collect();
-        Ok((policy, owners, segments, is_whole))
+        Ok(Self {
+            root,
+            policy: context.pins.policy(&root, now)?,
+            owners: owners.iter().filter_map(peer_of).collect(),
+            segments,
+            is_whole,
+        })
     }
 }

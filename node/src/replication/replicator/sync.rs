@@ -46,8 +46,11 @@ pub(super) async fn run(context: Arc<Context>, notes: mpsc::Sender<Note>) {
             None => Err(SyncError::Ending),
         };
         has_synced |= synced.is_ok();
-        if let Err(error) = expire(&context, &notes).await {
-            tracing::warn!(%error, "pin records could not be kept up");
+        match expire(&context, &notes).await {
+            Ok(()) => {}
+            // Which is no news to anybody.
+            Err(SyncError::Ending) => return,
+            Err(error) => tracing::warn!(%error, "pin records could not be kept up"),
         }
         let pause = if has_synced {
             context.scaled(PAUSE).max(SOON)
@@ -97,9 +100,7 @@ async fn compare(
             .await;
         }
         let request = ReplicaRequest::Compare(questions);
-        let ReplicaResponse::Verdicts(verdicts) =
-            context.network.ask_replica(peer, request).await?
-        else {
+        let ReplicaResponse::Verdicts(verdicts) = context.ask(peer, request).await? else {
             return Err(SyncError::Misfit);
         };
         let shared = Arc::clone(context);
@@ -140,7 +141,7 @@ async fn fetch(
     notes: &mpsc::Sender<Note>,
 ) -> Result<(), SyncError> {
     let request = ReplicaRequest::Fetch(keys);
-    let ReplicaResponse::Pins(records) = context.network.ask_replica(peer, request).await? else {
+    let ReplicaResponse::Pins(records) = context.ask(peer, request).await? else {
         return Err(SyncError::Misfit);
     };
     let shared = Arc::clone(context);

@@ -10,6 +10,7 @@ use store::pin::Wanted;
 use store::repo::RepoOptions;
 use store::unixfs::Entry;
 use store::unixfs::import::{ImportOptions, import};
+use store::wire::replica::{ReplicaRequest, Told};
 use tempfile::TempDir;
 
 use super::*;
@@ -19,7 +20,8 @@ use crate::members::Offer;
 use crate::network::{Arrivals, NetworkConfig, inlets};
 use crate::replication::Wish;
 use crate::replication::pins::Admission;
-use crate::replication::policy::Copies;
+use crate::replication::placement;
+use crate::replication::policy::{Copies, Tags};
 use crate::replication::report::{Placed, RootStatus};
 use crate::swarm_key::SwarmKey;
 use crate::transport::TransportKind;
@@ -93,8 +95,8 @@ impl Swarm {
         Arc::new(repo.into_inner().unwrap())
     }
 
-    async fn start(&mut self, home: Home) -> Member {
-        let repo = Self::repo(&home).await;
+    /// The network of a member, and what the others ask it.
+    async fn network(&mut self, home: &Home, repo: &Arc<Repo>) -> (Network, Arrivals, String) {
         let config = NetworkConfig {
             listen: vec!["/memory/0".parse().unwrap()],
             transport: TransportKind::Memory,
@@ -104,17 +106,26 @@ impl Swarm {
             members: members::Settings::scaled(10.0),
             ..NetworkConfig::default()
         };
-        let swarm = match &self.key {
-            Some(key) => key.network().as_str().to_owned(),
-            None => config.network.as_str().to_owned(),
-        };
+        let swarm = config.swarm().as_str().to_owned();
         let (inlets, arrivals) = inlets(256, 16, 64);
-        let network = Network::start(config, Arc::clone(&repo), home.key.clone(), inlets)
+        let network = Network::start(config, Arc::clone(repo), home.key.clone(), inlets)
             .await
             .unwrap();
         if self.meeting.is_empty() {
             self.meeting = network.addresses().await;
         }
+        let offer = Offer {
+            capacity: 1 << 40,
+            free: 1 << 40,
+            served: 0,
+        };
+        network.offer(offer).await;
+        (network, arrivals, swarm)
+    }
+
+    async fn start(&mut self, home: Home) -> Member {
+        let repo = Self::repo(&home).await;
+        let (network, arrivals, swarm) = self.network(&home, &repo).await;
         let Arrivals { wanted, replica } = arrivals;
         let blocks: Arc<dyn Blockstore> = repo.blocks().clone();
         let limits = crate::exchange::scheduler::Limits::low_memory();
@@ -126,13 +137,6 @@ impl Swarm {
             exchange,
             Serving::default(),
         );
-        network
-            .offer(Offer {
-                capacity: 1 << 40,
-                free: 1 << 40,
-                served: 0,
-            })
-            .await;
         let me = member_of(&network.peer_id()).unwrap();
         let pins = Pins::open(
             repo.records(store::records::Family::PinRecords),
@@ -152,6 +156,7 @@ impl Swarm {
             time_scale: self.scale,
             rate: 1 << 30,
             room: Arc::default(),
+            is_member: true,
             arrivals: replica,
         });
         Member {
@@ -360,4 +365,204 @@ async fn a_copy_that_has_rotten_is_found_and_fetched_again() {
     let blocks = members[1].repo.blocks();
     until(|| async { blocks.sizes(&leaves).unwrap().iter().all(Option::is_some) }).await;
     members[0].sees_copies(root, 3).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_scrub_finds_is_fetched_again_and_the_rest_is_looked_through() {
+    // No audit comes within the test: a day is 24 minutes.
+    let members = Swarm::private().members(3).await;
+    let holder = &members[1];
+    let mut lost = Vec::new();
+    for seed in 20..24 {
+        let root = members[0].add(seed, 3).await;
+        members[0].placed(root).await;
+        until(|| async { holder.holds(root) }).await;
+        let links = holder.repo.blocks().links(&root).unwrap().unwrap();
+        lost.push((root, links[usize::try_from(seed).unwrap()].cid));
+    }
+    let blocks = holder.repo.blocks();
+    let cids: Vec<Cid> = lost.iter().map(|(_, leaf)| *leaf).collect();
+    // As a disk does: the holds stay, and nobody is told; the scrub has come to one of them.
+    blocks.delete_many(&cids).unwrap();
+    let key = store::cid::Key::of(&cids[0]);
+    holder.replication.rotten(vec![key]).await;
+    until(|| async { blocks.sizes(&cids).unwrap().iter().all(Option::is_some) }).await;
+    until(|| async {
+        let told = holder.replication.summary().await.unwrap();
+        (told.mending, told.rotten, told.held.0) == (0, 4, 4)
+    })
+    .await;
+    for (root, _) in lost {
+        members[0].sees_copies(root, 3).await;
+        holder.sees_copies(root, 3).await;
+        // It goes as it would have gone before.
+        assert!(members[0].replication.withdraw(root).await.unwrap());
+        until(|| async { !holder.holds(root) }).await;
+    }
+    // What was not asked about weighs against nobody.
+    let told = members[0].replication.summary().await.unwrap();
+    assert_eq!(told.doubted, []);
+}
+
+/// The places of a segment by their numbers, as all members compute them.
+fn places(members: &[Member], segment: &SegmentId) -> Vec<usize> {
+    let candidates = members.iter().zip(0..).map(|(member, number)| Candidate {
+        member: placement::Member(number),
+        peer: member.network.peer_id(),
+        // They offer the same.
+        weight: 160,
+        tags: Tags::new(),
+        takes: true,
+        stays: true,
+    });
+    let roster = Roster::new(candidates);
+    let field = roster.under(&Policy::default());
+    let places = field.place(segment, &[], &[]);
+    places.into_iter().map(|it| it.0 as usize).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_adder_has_pinned_needs_no_fourth_copy() {
+    let members = Swarm::private().members(6).await;
+    let mut roots = Vec::new();
+    // Some that belong elsewhere.
+    for seed in 10.. {
+        let root = members[0].add(seed, 3).await;
+        members[0].placed(root).await;
+        let segment = members[0].status(root).await.segments[0].segment;
+        if !places(&members, &segment).contains(&0) {
+            roots.push(root);
+        }
+        if roots.len() == 3 {
+            break;
+        }
+    }
+    let need = async |member: &Member, root: Cid| {
+        let need = member.status(root).await.segments[0].need;
+        need.map(|(level, _)| level)
+    };
+    let holders = |root: Cid| {
+        let others = members[1..].iter().filter(|it| it.holds(root));
+        others.collect::<Vec<_>>()
+    };
+    // Nothing is left to do, for any holder: better places would be due in a minute.
+    for &root in &roots {
+        for holder in holders(root).into_iter().chain([&members[0]]) {
+            holder.sees_copies(root, 3).await;
+            until(async || need(holder, root).await.is_none()).await;
+        }
+    }
+    for &root in &roots {
+        assert_eq!(holders(root).len(), 2, "and the one that is pinned");
+    }
+    // Another wants one of them, too, and who added it does so no more.
+    let root = roots[0];
+    let policy = Policy::default();
+    let wish = Wish {
+        policy,
+        expires: None,
+    };
+    members[1].replication.want(root, wish).await.unwrap();
+    until(|| async { members[0].status(root).await.owners.len() == 2 }).await;
+    assert!(members[0].replication.withdraw(root).await.unwrap());
+    assert!(members[0].holds(root), "before the pin goes");
+    members[0].repo.pins().unpin(&root).unwrap();
+    for holder in holders(root) {
+        until(async || need(holder, root).await == Some(planner::Level::Place)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_said_and_lost_is_found_by_comparing() {
+    let members = Swarm::private().members(4).await;
+    let root = members[0].add(7, 3).await;
+    members[0].placed(root).await;
+    for member in members.iter().filter(|it| it.holds(root)) {
+        member.sees_copies(root, 3).await;
+    }
+    let segment = members[0].status(root).await.segments[0].segment;
+    let holder = members.iter().position(|it| it.holds(root)).unwrap();
+    let other = |it: &usize| *it != 0 && !members[*it].holds(root);
+    let other = (0..4).find(other).unwrap();
+    let told = async |from: usize, to: usize, request| {
+        let to = members[to].network.peer_id();
+        members[from]
+            .network
+            .ask_replica(to, request)
+            .await
+            .unwrap();
+    };
+    let says = |is_pinned| {
+        let told = Told {
+            segment,
+            is_pinned,
+            holders: Vec::new(),
+        };
+        ReplicaRequest::Check(vec![told])
+    };
+    // As if a word had been lost since: that it has it no more,
+    told(other, 0, says(false)).await;
+    members[0].sees_copies(root, 4).await;
+    members[0].sees_copies(root, 3).await;
+    // that it has it,
+    let not = ReplicaRequest::Retract(vec![segment]);
+    told(holder, 0, not).await;
+    members[0].sees_copies(root, 2).await;
+    members[0].sees_copies(root, 3).await;
+    // and that it is pinned.
+    told(0, holder, says(false)).await;
+    let need = async || {
+        let need = members[holder].status(root).await.segments[0].need;
+        need.map(|(level, _)| level)
+    };
+    let roots = places(&members, &segment);
+    if !roots.contains(&0) {
+        assert_eq!(need().await, Some(planner::Level::Place));
+    }
+    until(async || need().await.is_none()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_offer_to_a_member_that_is_gone_is_made_to_another() {
+    // Neither the end of an offer nor a repair comes within the test.
+    let mut swarm = Swarm {
+        scale: 1.0,
+        ..Swarm::private()
+    };
+    let adder = swarm.member().await;
+    let home = Home {
+        directory: tempfile::tempdir().unwrap(),
+        key: Keypair::generate_ed25519(),
+    };
+    let repo = Swarm::repo(&home).await;
+    let (mute, mut arrivals, _) = swarm.network(&home, &repo).await;
+    adder.sees(2).await;
+    let root = adder.add(8, 2).await;
+    // It accepts, and says nothing more.
+    let offered = async {
+        loop {
+            let asked = arrivals.replica.recv().await.unwrap();
+            let is_offer = matches!(asked.request, ReplicaRequest::Offer(_));
+            let answer = if is_offer {
+                ReplicaResponse::Accepted
+            } else {
+                ReplicaResponse::Noted
+            };
+            mute.respond_replica(asked.reply, answer).await;
+            if is_offer {
+                break;
+            }
+        }
+    };
+    tokio::time::timeout(PATIENCE, offered).await.unwrap();
+    let other = swarm.member().await;
+    adder.sees(3).await;
+    assert!(
+        !other.holds(root),
+        "the one that was offered it is waited for"
+    );
+    mute.shutdown().await;
+    until(|| async { other.holds(root) }).await;
+    let placed = adder.placed(root).await;
+    assert_eq!((placed.at_quorum, placed.at_target), (1, 1), "{placed:?}");
 }

@@ -32,6 +32,8 @@ impl Replicator {
             Command::Assigned { root, reply } => self.cut_for_assigned(root, reply),
             // Who no longer waits does not care.
             Command::Summary { reply } => drop(reply.send(self.summary())),
+            Command::Drain { anew, reply } => drop(reply.send(self.drain(anew))),
+            Command::Rotten { keys } => self.rotten(keys),
             Command::SetRate { rate } => {
                 self.rate = rate;
                 self.plan(crate::replication::planner::Event::Rate(rate));
@@ -137,10 +139,7 @@ pub(super) fn tell_records(context: &Arc<Context>, to: &[PeerId], records: &[Sig
             let (context, some) = (Arc::clone(context), some.to_vec());
             tokio::spawn(async move {
                 // Who does not hear it learns of it when it compares.
-                let _ = context
-                    .network
-                    .ask_replica(peer, ReplicaRequest::Pins(some))
-                    .await;
+                let _ = context.ask(peer, ReplicaRequest::Pins(some)).await;
             });
         }
     }

@@ -68,7 +68,13 @@ impl World {
             Action::Check { segment, member } => {
                 let planner = &self.nodes[me as usize].planner;
                 let holders = planner.holders(&segment).collect();
-                let letter = Letter::Check { segment, holders };
+                let letter = Letter::Check {
+                    segment,
+                    is_pinned: self.nodes[me as usize]
+                        .pinned
+                        .contains(&self.numbers[&segment]),
+                    holders,
+                };
                 self.send(me, member.0, letter);
             }
         }
@@ -78,6 +84,10 @@ impl World {
         let bytes = self.setup.segments[segment];
         let node = &mut self.nodes[me as usize];
         assert!(node.disk.remove(&segment), "it gives up what it has not");
+        assert!(
+            !node.pinned.contains(&segment),
+            "it gives up what is pinned"
+        );
         node.used -= bytes;
         self.measure(me);
     }

@@ -1,5 +1,6 @@
 //! What befalls members.
 
+use super::super::planner::Event;
 use super::minutes;
 use super::world::{Thing, World};
 
@@ -14,6 +15,8 @@ pub(in super::super) enum Fault {
     Destroyed(u32),
     /// It is on this side of a partition from now on.
     Side(u32, u8),
+    /// Its owner pins nothing any more; others want it still.
+    Unpins(u32),
     /// It drains, and goes when its copies are elsewhere.
     Leaves(u32),
 }
@@ -34,6 +37,7 @@ impl World {
                 let node = &mut self.nodes[member as usize];
                 node.is_gone = true;
                 node.used = 0;
+                node.pinned.clear();
                 for segment in std::mem::take(&mut node.disk) {
                     self.destroyed.entry(segment).or_default().push(now);
                 }
@@ -43,6 +47,12 @@ impl World {
                 node.side = side;
                 node.changed = now;
                 self.see_change();
+            }
+            Fault::Unpins(member) => {
+                let node = &mut self.nodes[member as usize];
+                for segment in std::mem::take(&mut node.pinned) {
+                    self.have(member, segment, Vec::new());
+                }
             }
             Fault::Leaves(member) => self.leave(member),
         }
@@ -66,18 +76,20 @@ impl World {
             node.candidate.stays = false;
             node.candidate.takes = false;
             self.see_change();
-        } else if node.planner.deficits()[..3].iter().all(|it| it.0 == 0) {
-            // What it has goes with it. It is nobody's any more, and was trimmed by nobody.
-            node.is_gone = true;
-            node.used = 0;
-            let disk = std::mem::take(&mut node.disk);
-            for segment in disk {
-                let mut others = self.nodes.iter();
-                let has = others.any(|it| it.disk.contains(&segment));
-                assert!(has, "seed {}: it took the last copy", self.setup.seed);
+        } else {
+            self.tell(member, Event::Drain { anew: false });
+            let drain = self.nodes[member as usize].planner.drain(self.now);
+            if drain.is_some_and(|it| it.is_over && it.stuck.0 == 0) {
+                self.assert_drained(member);
+                self.drained += 1;
+                // What it has goes with it: nobody needs that, and nobody has trimmed it.
+                let node = &mut self.nodes[member as usize];
+                node.is_gone = true;
+                node.used = 0;
+                node.disk.clear();
+                self.stop(member);
+                return;
             }
-            self.stop(member);
-            return;
         }
         self.at(self.now + minutes(1), Thing::Fault(Fault::Leaves(member)));
     }

@@ -20,15 +20,16 @@ pub(super) enum Letter {
         level: Level,
         holders: Vec<Member>,
     },
-    /// It holds this; so do those; and you?
+    /// It holds this, and keeps it perhaps in any case; so do those; and you?
     Check {
         segment: SegmentId,
+        is_pinned: bool,
         holders: Vec<Member>,
     },
     /// An answer, or news.
     News(Event),
-    /// All that it has; and whether the other is to say the same.
-    All(Arc<BTreeSet<usize>>, bool),
+    /// All that it has, what of it is pinned, and whether the other is to say the same.
+    All(Arc<[BTreeSet<usize>; 2]>, bool),
 }
 
 impl World {
@@ -55,7 +56,11 @@ impl World {
                 level,
                 holders,
             } => self.offered(from, to, segment, level, &holders),
-            Letter::Check { segment, holders } => self.checked(from, to, segment, holders),
+            Letter::Check {
+                segment,
+                is_pinned,
+                holders,
+            } => self.checked(from, to, (segment, is_pinned), holders),
             Letter::News(Event::TrimAsked { .. }) if lies => {
                 // It has nothing to show.
             }
@@ -87,13 +92,24 @@ impl World {
     }
 
     /// Is told that another has a segment, and who has it besides; says the same.
-    fn checked(&mut self, from: u32, me: u32, segment: SegmentId, holders: Vec<Member>) {
+    fn checked(
+        &mut self,
+        from: u32,
+        me: u32,
+        (segment, theirs): (SegmentId, bool),
+        holders: Vec<Member>,
+    ) {
         let node = &self.nodes[me as usize];
         let has = node.lies || node.disk.contains(&self.numbers[&segment]);
+        let is_pinned = node.pinned.contains(&self.numbers[&segment]);
         let known: Vec<_> = node.planner.holders(&segment).collect();
         let member = Member(me);
         let answer = if has {
-            Event::Holds { segment, member }
+            Event::Says {
+                segment,
+                member,
+                is_pinned,
+            }
         } else {
             Event::HoldsNot { segment, member }
         };
@@ -104,12 +120,20 @@ impl World {
             self.send(me, from, Letter::News(news));
         }
         let member = Member(from);
-        self.tell(me, Event::Holds { segment, member });
+        self.tell(
+            me,
+            Event::Says {
+                segment,
+                member,
+                is_pinned: theirs,
+            },
+        );
         self.tell(me, Event::Heard { segment, holders });
     }
 
     /// Another has said all that it has.
-    fn compare(&mut self, from: u32, me: u32, theirs: &BTreeSet<usize>, answer: bool) {
+    fn compare(&mut self, from: u32, me: u32, theirs: &[BTreeSet<usize>; 2], answer: bool) {
+        let [theirs, pinned] = theirs;
         let member = Member(from);
         for segment in self.nodes[me as usize].planner.common(member) {
             if !theirs.contains(&self.numbers[&segment]) {
@@ -117,14 +141,27 @@ impl World {
             }
         }
         let both = theirs.intersection(&self.nodes[me as usize].disk);
-        let both: Vec<_> = both.map(|it| self.ids[*it]).collect();
-        for segment in both {
-            self.tell(me, Event::Holds { segment, member });
+        for number in both.copied().collect::<Vec<_>>() {
+            let segment = self.ids[number];
+            let is_pinned = pinned.contains(&number);
+            self.tell(
+                me,
+                Event::Says {
+                    segment,
+                    member,
+                    is_pinned,
+                },
+            );
         }
         if answer {
-            let mine = Arc::new(self.nodes[me as usize].disk.clone());
+            let mine = self.all(me);
             self.send(me, from, Letter::All(mine, false));
         }
+    }
+
+    fn all(&self, member: u32) -> Arc<[BTreeSet<usize>; 2]> {
+        let node = &self.nodes[member as usize];
+        Arc::new([node.disk.clone(), node.pinned.clone()])
     }
 
     pub(super) fn decline(&mut self, by: u32, to: u32, segment: usize, why: Declined) {
@@ -155,7 +192,7 @@ impl World {
                     break;
                 };
                 if !self.nodes[other as usize].lies {
-                    let mine = Arc::new(self.nodes[me as usize].disk.clone());
+                    let mine = self.all(me);
                     self.send(me, other, Letter::All(mine, true));
                 }
             }

@@ -23,6 +23,8 @@ pub(in super::super) struct Outcome {
     pub(in super::super) settled: Time,
     pub(in super::super) moved: u64,
     pub(in super::super) trims: u64,
+    /// Members that drained, and went.
+    pub(in super::super) drained: u64,
 }
 
 fn swarm(rng: &mut StdRng, size: Size, seed: u64) -> (Setup, Vec<Node>) {
@@ -137,5 +139,6 @@ pub(in super::super) fn random_run(seed: u64, size: Size) -> Outcome {
         settled: end.unwrap().saturating_sub(start),
         moved: world.moved.iter().sum(),
         trims: world.trims,
+        drained: world.drained,
     }
 }

@@ -32,6 +32,8 @@ pub(in super::super) struct Node {
     pub(super) planner: Planner,
     /// Segments, by number.
     pub(super) disk: BTreeSet<usize>,
+    /// Those of them that its own owner keeps there.
+    pub(super) pinned: BTreeSet<usize>,
     /// Segments on their way, and who is to hear of them.
     pub(super) fetching: BTreeMap<usize, Vec<u32>>,
     /// Members that it believes here, with the beginning in which it saw them.
@@ -71,6 +73,7 @@ impl Node {
             changed: Duration::ZERO,
             planner: Planner::new(Member(number), Settings::default(), 0),
             disk: BTreeSet::new(),
+            pinned: BTreeSet::new(),
             fetching: BTreeMap::new(),
             here: BTreeMap::new(),
             usual: BTreeSet::new(),

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::super::planner::{Settings, Time};
-use super::super::policy::Policy;
+use super::super::policy::{Copies, Policy};
 use super::matrix::{Size, random_run};
 use super::{Fault, MIB, Node, Setup, World, minutes};
 
@@ -17,7 +17,8 @@ fn seeds(count: u64) -> std::ops::Range<u64> {
 }
 
 fn run_seeds(count: u64, size: Size) {
-    let (mut worst, mut sum, mut trims, mut moved) = (Time::ZERO, Time::ZERO, 0, 0);
+    let (mut worst, mut sum) = (Time::ZERO, Time::ZERO);
+    let (mut trims, mut moved, mut drained) = (0, 0, 0);
     let seeds = seeds(count);
     let number = u32::try_from(seeds.end - seeds.start).unwrap();
     for seed in seeds {
@@ -28,14 +29,16 @@ fn run_seeds(count: u64, size: Size) {
         sum += run.settled;
         trims += run.trims;
         moved += run.moved;
+        drained += run.drained;
     }
     println!(
-        "{number} seeds: settled {:?} after five hours on average, {worst:?} at most; {} GiB moved, {trims} trims",
+        "{number} seeds: settled {:?} after five hours on average, {worst:?} at most; {} GiB moved, {trims} trims, \
+         {drained} drained",
         sum / number,
         moved >> 30
     );
     assert!(
-        number == 1 || (trims > 0 && moved > 0),
+        number == 1 || (trims > 0 && moved > 0 && drained > 0),
         "nothing has happened"
     );
 }
@@ -79,6 +82,47 @@ fn settled(members: u32, up: u32, segments: usize) -> World {
 }
 
 #[test]
+fn what_adders_have_pinned_moves_only_when_it_is_pinned_no_more() {
+    let nodes = (0..20).map(|number| {
+        let mut node = Node::new(number, 64 << 30, 0);
+        // Each added ten of the segments.
+        node.pinned = (0..200).filter(|it| it % 20 == number as usize).collect();
+        node
+    });
+    let setup = Setup {
+        seed: 1,
+        settings: Settings::default(),
+        policy: Policy {
+            copies: Copies::new(2, 3, 3).unwrap(),
+            ..Policy::default()
+        },
+        segments: vec![8 * MIB; 200],
+        loss: 5,
+        copies: 3,
+    };
+    let mut world = World::new(setup, nodes.collect());
+    let copies = |world: &World| -> Vec<usize> {
+        let nodes = &world.nodes;
+        let count = |it: usize| nodes.iter().filter(|node| node.disk.contains(&it)).count();
+        (0..200).map(count).collect()
+    };
+    assert_eq!(copies(&world), [3; 200]);
+    world.run_until(minutes(24 * 60));
+    assert_eq!((world.moved, world.trims), ([0; 4], 0));
+    // Half of them pin nothing any more.
+    for member in 0..10 {
+        world.plan(minutes(24 * 60), Fault::Unpins(member));
+    }
+    world.run_until(minutes(48 * 60));
+    assert_eq!(world.moved[..3], [0; 3], "only places are mended");
+    // Of a hundred segments some fifteen were where they belong.
+    let moved = world.moved[3] / (8 * MIB);
+    assert!((70..=95).contains(&moved), "{moved}");
+    assert_eq!(world.trims, moved);
+    assert_eq!(copies(&world), [3; 200]);
+}
+
+#[test]
 fn members_that_come_and_go_for_minutes_move_next_to_nothing() {
     let mut world = settled(20, 20, 200);
     let stored = world.stored();
@@ -116,6 +160,9 @@ fn one_of_a_hundred_that_leaves_moves_its_share() {
     let share = world.nodes[7].used;
     world.run_until(minutes(30));
     world.plan(minutes(30), Fault::Leaves(7));
+    // Nothing waits for the hour of what is below its target.
+    world.run_until(minutes(75));
+    assert!(world.nodes[7].is_gone);
     world.run_until(minutes(12 * 60));
     let moved: u64 = world.moved.iter().sum();
     println!("{} of its share moved", moved as f64 / share as f64);

@@ -4,7 +4,12 @@ use std::collections::BTreeSet;
 
 use super::super::placement::Member;
 use super::super::planner::Time;
+use super::Node;
 use super::world::World;
+
+/// Who is gone is believed here for so long at most, by the views of this simulator; and a round of confirmations
+/// may have begun before.
+const UNSEEN: Time = Time::from_secs(120);
 
 impl World {
     /// At each trim: `target` others really have it, each on another host (here each is its own). What was destroyed since
@@ -22,6 +27,31 @@ impl World {
             self.setup.seed,
             self.now
         );
+    }
+
+    /// When a member says that it is drained: of each segment that it has there are `target` copies without it, on
+    /// members that stay. Who has just died or was just cut off cannot have been missed yet; who lies is believed
+    /// until it is caught.
+    pub(super) fn assert_drained(&self, me: u32) {
+        let target = usize::from(self.policy.copies.target);
+        let since = self.now.saturating_sub(UNSEEN);
+        let here = |it: &&Node| {
+            let is_other = it.candidate.member != Member(me);
+            let was_just = it.changed >= since;
+            is_other && it.candidate.stays && (was_just || self.reach(me, it.candidate.member.0))
+        };
+        for segment in &self.nodes[me as usize].disk {
+            let has = |it: &&Node| it.lies || it.disk.contains(segment);
+            let count = self.nodes.iter().filter(here).filter(has).count();
+            let destroyed = self.destroyed.get(segment).into_iter().flatten();
+            let count = count + destroyed.filter(|it| **it >= since).count();
+            assert!(
+                count >= target,
+                "seed {}: at {:?} member {me} goes, and segment {segment} has {count} copies",
+                self.setup.seed,
+                self.now
+            );
+        }
     }
 
     /// No more bytes are offered than the brakes let through: counted here once more.

@@ -66,6 +66,8 @@ pub(in super::super) struct World {
     /// Bytes that were moved, by urgency.
     pub(in super::super) moved: [u64; 4],
     pub(in super::super) trims: u64,
+    /// Members that drained, and went.
+    pub(in super::super) drained: u64,
     /// When a member's disk was destroyed, for each segment that was on it.
     pub(super) destroyed: HashMap<usize, Vec<Time>>,
 }
@@ -90,6 +92,7 @@ impl World {
             rosters: HashMap::new(),
             moved: [0; 4],
             trims: 0,
+            drained: 0,
             destroyed: HashMap::new(),
             setup,
         };
@@ -102,12 +105,15 @@ impl World {
         world
     }
 
-    /// Everything is where it belongs, as far as its write went.
+    /// Everything is where it belongs, as far as its write went; what somebody has pinned, there first.
     fn write(&mut self) {
         let up = self.nodes.iter().filter(|it| it.is_up);
         let roster = Roster::new(up.map(|it| it.candidate.clone()));
         for (number, id) in self.ids.iter().enumerate() {
-            let places = roster.under(&self.policy).place(id, &[], &[]);
+            let pinned = self.nodes.iter().filter(|it| it.pinned.contains(&number));
+            let pinned: Vec<_> = pinned.map(|it| it.candidate.member).collect();
+            let field = roster.under(&self.policy);
+            let places = field.place_beside(&pinned, id, &[], &[]);
             let honest = places.iter().filter(|it| !self.nodes[it.0 as usize].lies);
             let honest: Vec<_> = honest.copied().take(self.setup.copies).collect();
             for member in honest {
@@ -164,7 +170,7 @@ impl World {
             bytes: self.setup.segments[segment],
             policy: Arc::clone(&self.policy),
             holders,
-            is_pinned: false,
+            is_pinned: self.nodes[member as usize].pinned.contains(&segment),
         };
         self.tell(member, event);
     }

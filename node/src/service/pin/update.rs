@@ -4,7 +4,7 @@ use store::Cid;
 use store::blockstore::Blockstore;
 use store::dag::path::resolve;
 use store::dag::{BlockSource, Diff};
-use store::pin::{PinError, PinKind, now};
+use store::pin::{PinError, now};
 
 use super::BATCH;
 use crate::api::conversation::Speaker;
@@ -25,8 +25,7 @@ impl Service {
         // First the lease: what is pinned after that stays whole until the end, unpinned or not.
         let lease = self.repo.lease();
         lease.root(old);
-        let pinned = pins.get(old)?;
-        if pinned.is_none_or(|pin| pin.kind != PinKind::Recursive) {
+        if !pins.is_recursive(old)? {
             return Err(PinError::NotPinned { cid: *old }.into());
         }
         let source = Source::on_demand(self, speaker, &named, new.timeout);

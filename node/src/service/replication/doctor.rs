@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use store::scrub::ScrubState;
+use store::wire::member::MemberState;
 use store_config::Replicas;
 
 use crate::api::conversation::{Speaker, failure};
@@ -10,7 +11,7 @@ use crate::api::message::{Ailment, Failure, FailureKind, Item};
 use crate::members::{Health, Member, Sight};
 use crate::node::Room;
 use crate::replication::planner::Level;
-use crate::replication::report::Summary;
+use crate::replication::report::{Doubted, Summary};
 use crate::service::Service;
 
 /// With less room than that, in per cent, a member is given no copies (docs/replication.md, "Placement").
@@ -115,13 +116,16 @@ fn ailments(facts: &Facts) -> Vec<Ailment> {
         found.extend(swarm(facts, summary, *sight));
         found.extend(copies(summary));
         found.extend(places(facts, summary, members));
+        found.extend(doubted(summary));
+        found.extend(leaving(summary, members));
+        found.extend(rot(summary));
     }
     if facts.scrub > 0 {
         let count = facts.scrub;
         found.push(serious(
             "scrub",
             &format!("the scrub has found {count} things that are rotten or missing"),
-            "`store verify --repair` fetches them from others; look at the disk",
+            "what copies are wanted of is fetched again by itself, the rest by `store verify --repair`; look at the disk",
         ));
     }
     if facts.now < MADE {
@@ -242,6 +246,79 @@ fn places(facts: &Facts, summary: &Summary, members: &[Member]) -> Vec<Ailment> 
             "nobody_accepted",
             "in this open swarm copies are wanted, and this node stores for nobody",
             "`store swarm accept OWNER --quota 50GiB`, here and on the others; or a private swarm: `store swarm init`",
+        ));
+    }
+    found
+}
+
+/// Who did not keep what it said, in this member's own eyes.
+fn doubted(summary: &Summary) -> Vec<Ailment> {
+    let name = |it: &Doubted| {
+        let Doubted { peer, trust, takes } = it;
+        let gets = if *takes {
+            ""
+        } else {
+            ", and given nothing new"
+        };
+        format!("{peer} is trusted to {:.0} %{gets}", trust * 100.0)
+    };
+    let advice = "it said that it has what it has not, was late each time, or refused what it tells of room for: look at its \
+                  disk and its link; what it was trusted with is copied elsewhere";
+    let ailment = |it: &Doubted| {
+        let tell = if it.takes { known } else { serious };
+        tell("doubted", &name(it), advice)
+    };
+    summary.doubted.iter().map(ailment).collect()
+}
+
+/// Copies here that were not what they should be.
+fn rot(summary: &Summary) -> Option<Ailment> {
+    let advice = "look at the disk (`smartctl -a`): what rots once rots again; `store verify` reads all that is here";
+    let Summary {
+        mending, rotten, ..
+    } = summary;
+    match (mending, rotten) {
+        (0, 0) => None,
+        (0, _) => Some(known(
+            "rot",
+            &format!(
+                "{rotten} parts here were rotten since the node began, and were fetched again"
+            ),
+            advice,
+        )),
+        _ => Some(serious(
+            "rot",
+            &format!("{mending} parts here are rotten, and are being fetched again"),
+            advice,
+        )),
+    }
+}
+
+/// Who is about to leave.
+fn leaving(summary: &Summary, members: &[Member]) -> Vec<Ailment> {
+    let mut found = Vec::new();
+    if summary.draining {
+        found.push(known(
+            "draining",
+            "this node is about to leave: it takes nothing new, and what it has is copied to others",
+            "`store drain --status` says how far it is, `store drain --cancel` lets it stay",
+        ));
+    }
+    let others = members
+        .iter()
+        .filter(|it| !it.local && it.health == Health::Alive);
+    let others = others.filter(|it| it.record.state == MemberState::Leaving);
+    let peers = others.filter_map(Member::peer).map(|it| it.to_string());
+    let peers: Vec<_> = peers.collect();
+    if let Some(first) = peers.first() {
+        let what = match peers.len() {
+            1 => format!("{first} is about to leave"),
+            count => format!("{count} members are about to leave, {first} among them"),
+        };
+        found.push(known(
+            "leaving",
+            &what,
+            "what they have is copied to others; `store drain --status` there says how far that is",
         ));
     }
     found

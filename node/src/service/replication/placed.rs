@@ -15,6 +15,7 @@ use crate::api::message::{
 use crate::replication::ReplicationError;
 use crate::replication::report;
 use crate::service::Service;
+use crate::service::peers::no_node;
 
 /// A content whose copies are waited for.
 type Waited = (Cid, Receiver<report::Placed>);
@@ -42,7 +43,14 @@ impl Service {
         if asked.wait == CopiesWait::None || roots.is_empty() {
             return Ok(());
         }
-        let (joined, replication) = self.member()?;
+        // From here on all that was to be added is, and told: whoever hears no more than this knows it.
+        speaker.send(&Event::Waiting {
+            phase: Phase::Copying,
+            detail: String::new(),
+        })?;
+        // Also without a node: a guest came before.
+        let joined = self.joining.current().ok_or_else(no_node)?;
+        let replication = joined.replication().ok_or_else(no_node)?;
         let waited: Vec<Waited> = joined.wait_for(async {
             let mut waited = Vec::new();
             for root in roots {

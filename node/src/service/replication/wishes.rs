@@ -72,38 +72,31 @@ impl<'a> Wishes<'a> {
         Ok(())
     }
 
-    /// Wants none any more, and tells the client if any were.
-    pub(in crate::service) fn withdraw_told(
-        &mut self,
-        cid: Cid,
-        speaker: &Speaker,
-    ) -> Result<bool, Failure> {
-        let was = self.withdraw(cid)?;
-        if was {
-            speaker.item(Item::Wanted(Wanted {
-                cid,
-                copies: None,
-                expires: None,
-            }))?;
-        }
-        Ok(was)
+    /// Tells the client that none are wanted any more.
+    pub(in crate::service) fn tell_withdrawn(cid: Cid, speaker: &Speaker) -> Result<(), Failure> {
+        speaker.item(Item::Wanted(Wanted {
+            cid,
+            copies: None,
+            expires: None,
+        }))?;
+        Ok(())
     }
 
-    /// Wants none any more; `false` where none were wanted. Durable when it returns.
+    /// Wants none any more; `false` where none were wanted. What a pin here keeps for others is held from now
+    /// on, so that the pin can go. Durable when it returns.
     pub(in crate::service) fn withdraw(&mut self, root: Cid) -> Result<bool, Failure> {
-        if !self.is_wanted(&root)? {
-            return Ok(false);
-        }
+        let is_wanted = self.is_wanted(&root)?;
         match self.way()? {
             Way::Node {
                 joined,
                 replication,
                 ..
             } => Ok(joined.wait_for(replication.withdraw(root))?),
-            Way::Repo(alone) => {
+            Way::Repo(alone) if is_wanted => {
                 alone.pins.publish(&alone.key, root, None, now())?;
                 Ok(true)
             }
+            Way::Repo(_) => Ok(false),
         }
     }
 
@@ -117,7 +110,7 @@ impl<'a> Wishes<'a> {
 
 impl Way {
     fn to(service: &Service) -> Result<Self, Failure> {
-        if let Some(joined) = service.joining.node()
+        if let Some(joined) = service.joining.current()
             && let Some((replication, pins)) = joined.replication().zip(joined.pins())
         {
             return Ok(Self::Node {

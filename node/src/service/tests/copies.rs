@@ -4,7 +4,7 @@ use store::repo::{Repo, RepoOptions};
 
 use super::*;
 use crate::api::message::{
-    CopiesAsked, CopiesWait, MembershipRequest, PinExpiry, RepairChange, ReplicationRequest, Wanted,
+    CopiesAsked, MembershipRequest, PinExpiry, RepairChange, ReplicationRequest, Wanted,
 };
 use crate::node::Node;
 
@@ -42,19 +42,9 @@ fn withdrawn(events: &[Event]) -> bool {
 }
 
 #[test]
-fn without_a_node_wishes_are_kept_and_withdrawn_and_nothing_is_waited_for() {
+fn without_a_node_wishes_are_kept_and_withdrawn() {
     let dir = tempfile::tempdir().unwrap();
     let host = host(dir.path());
-    let waits = CopiesAsked {
-        wait: CopiesWait::Quorum,
-        ..asked("3")
-    };
-    let refused = add(&host, b"one", waits);
-    let failure = failed(&refused);
-    assert_eq!(failure.kind, FailureKind::Error);
-    assert!(failure.hint.as_ref().unwrap().contains("store run"));
-    assert_eq!(pins(&host), [], "nothing was added");
-
     // In an open swarm only what asks for copies wants them.
     let plain = added(&add(&host, b"plain", CopiesAsked::default())).cid;
     assert!(!withdrawn(&ask(&host, &Request::Pin(rm(plain)))));

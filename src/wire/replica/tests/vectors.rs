@@ -8,7 +8,8 @@ use crate::segment::SegmentId;
 use crate::wire::member::{MemberId, SIGNATURE_SIZE, Signed};
 use crate::wire::reconcile::{Prefix, Question, Verdict};
 use crate::wire::replica::{
-    Checked, Leave, Offer, Receipt, ReplicaRequest, ReplicaResponse, Told, receipt_bytes,
+    Checked, Leave, Offer, Receipt, ReplicaRequest, ReplicaResponse, Told, holder_print,
+    receipt_bytes,
 };
 
 const SEGMENT: SegmentId = SegmentId([0xa1; 32]);
@@ -53,6 +54,7 @@ fn the_questions_are_those_of_the_document() {
     };
     let told = Told {
         segment,
+        is_pinned: true,
         holders: vec![member],
     };
     let lease = ReplicaRequest::Lease {
@@ -71,6 +73,8 @@ fn the_questions_are_those_of_the_document() {
         prefix: Prefix::of(&[0xd1; 32], 3),
         sum: 1,
     };
+    // The stamp of a segment that one member holds, and has pinned.
+    shown(&holder_print(&member, true).to_be_bytes());
     for request in [
         ReplicaRequest::Offer(offer),
         ReplicaRequest::Fetched(receipt()),
@@ -84,6 +88,7 @@ fn the_questions_are_those_of_the_document() {
         ReplicaRequest::Compare(vec![question]),
         ReplicaRequest::Fetch(vec![[0xf1; 32]]),
         ReplicaRequest::Pins(vec![pin()]),
+        ReplicaRequest::Shared(vec![question]),
     ] {
         shown(&request.encode().unwrap());
     }
@@ -93,6 +98,7 @@ fn the_questions_are_those_of_the_document() {
 fn the_answers_are_those_of_the_document() {
     let checked = Checked {
         has: true,
+        is_pinned: true,
         holders: vec![MEMBER],
     };
     let leaves = vec![Some([0xe1; 32]), None];

@@ -12,7 +12,7 @@ use super::super::{text, texts};
 use crate::members;
 use crate::replication::planner::Level;
 use crate::replication::policy::{Policy, Tag};
-use crate::replication::report::{CopyStatus, RootStatus, SegmentStatus, Summary};
+use crate::replication::report::{CopyStatus, Doubted, RootStatus, SegmentStatus, Summary};
 
 /// How it is with the copies of one content, as far as this member knows.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -85,6 +85,9 @@ pub struct MemberShare {
     pub local: bool,
     /// Whether it is here and stays.
     pub live: bool,
+    /// Whether it is here and about to leave.
+    #[serde(default)]
+    pub leaving: bool,
     /// Parts that it has, or is said to.
     pub segments: usize,
     /// Those of them that it has shown since it was last away.
@@ -140,6 +143,30 @@ pub struct SwarmStatus {
     pub left_ms: Option<u64>,
     /// What holds it back.
     pub brakes: Brakes,
+    /// Whether it is about to leave: it takes nothing new, and what it has is copied to others.
+    #[serde(default)]
+    pub draining: bool,
+    /// Parts here that are not whole, and are fetched again.
+    #[serde(default)]
+    pub mending: usize,
+    /// Parts here that were found not to be whole since the node began.
+    #[serde(default)]
+    pub rotten: u64,
+    /// Members that this one trusts less than others, those least first; 16 at most.
+    #[serde(default)]
+    pub doubted: Vec<DoubtedMember>,
+}
+
+/// A member that did not keep what it said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DoubtedMember {
+    /// Who.
+    #[serde(with = "text")]
+    pub peer: PeerId,
+    /// How far it is trusted, in per cent: for so much its capacity counts where copies are placed.
+    pub trust: u8,
+    /// Whether it gets anything new.
+    pub takes: bool,
 }
 
 /// How much of the swarm is in sight.
@@ -329,6 +356,7 @@ fn shares(segments: &[SegmentStatus]) -> Vec<MemberShare> {
             host: copy.host.clone(),
             local: copy.local,
             live: copy.live,
+            leaving: copy.leaving,
             segments: 0,
             verified: 0,
         });
@@ -338,6 +366,21 @@ fn shares(segments: &[SegmentStatus]) -> Vec<MemberShare> {
     let mut shares: Vec<_> = shares.into_values().collect();
     shares.sort_by_key(|it| (usize::MAX - it.segments, it.peer));
     shares
+}
+
+impl From<&Doubted> for DoubtedMember {
+    #[allow(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "from 0 to 100"
+    )]
+    fn from(doubted: &Doubted) -> Self {
+        Self {
+            peer: doubted.peer,
+            trust: (doubted.trust.clamp(0.0, 1.0) * 100.0).round() as u8,
+            takes: doubted.takes,
+        }
+    }
 }
 
 impl SwarmStatus {
@@ -371,6 +414,10 @@ impl SwarmStatus {
                 blind: summary.blind,
                 read_only: summary.read_only.clone(),
             },
+            draining: summary.draining,
+            mending: summary.mending,
+            rotten: summary.rotten,
+            doubted: summary.doubted.iter().map(Into::into).collect(),
         }
     }
 }

@@ -159,3 +159,29 @@ fn everywhere_means_each_member_that_is_allowed() {
     );
     assert_eq!(bench.planner.holders(&segment(2)).count(), 128);
 }
+
+#[test]
+fn who_failed_an_audit_is_not_believed_without_a_proof() {
+    let mut bench = Bench::new(4);
+    bench.have(1, Policy::default(), &[1, 2]);
+    let (segment, member) = (segment(1), Member(1));
+    bench.tell(Event::Broke { segment, member });
+    let says = Event::Says {
+        segment,
+        member,
+        is_pinned: false,
+    };
+    bench.done.clear();
+    bench.tell(says.clone());
+    let holders = vec![member];
+    bench.tell(Event::Heard { segment, holders });
+    assert_eq!(level(&bench, 1), Some(Level::Minimum));
+    assert_eq!(checks(&mut bench), [], "nor asked");
+    bench.tell(Event::Holds { segment, member });
+    assert_ne!(level(&bench, 1), Some(Level::Minimum));
+    // A day later its word is as good as another's.
+    bench.tell(Event::Broke { segment, member });
+    bench.pass(minutes(24 * 60 + 1));
+    bench.tell(says);
+    assert_ne!(level(&bench, 1), Some(Level::Minimum));
+}

@@ -58,7 +58,7 @@ fn is_trimmed(bench: &Bench) -> bool {
 #[test]
 fn one_too_many_goes_after_target_others_have_shown_theirs() {
     let (mut bench, number, others) = last();
-    bench.pass(minutes(29));
+    bench.pass(minutes(19));
     assert_eq!(asked(&mut bench), None);
     bench.pass(minutes(2));
     let (ask, of) = asked(&mut bench).unwrap();
@@ -83,13 +83,15 @@ fn one_too_many_goes_after_target_others_have_shown_theirs() {
 #[test]
 fn leave_that_comes_late_is_none() {
     let (mut bench, number, others) = last();
-    bench.pass(minutes(31));
+    bench.pass(minutes(21));
     let (ask, _) = asked(&mut bench).unwrap();
     bench.pass(minutes(5));
     keeps(&mut bench, number, &others, ask);
     assert!(!is_trimmed(&bench));
     // It is asked anew, later, and the old leave does not count then either.
-    bench.pass(minutes(31));
+    bench.pass(minutes(3));
+    assert_eq!(asked(&mut bench), None);
+    bench.pass(minutes(3));
     let (again, _) = asked(&mut bench).unwrap();
     assert_ne!(ask, again);
     keeps(&mut bench, number, &others, ask);
@@ -109,7 +111,7 @@ fn who_is_on_one_host_with_another_counts_once_and_who_leaves_not_at_all() {
     wanted.priority = 1;
     bench.roster(&[]);
     bench.have(number, wanted, &[]);
-    bench.pass(minutes(32));
+    bench.pass(minutes(22));
     let (ask, _) = asked(&mut bench).unwrap();
     keeps(&mut bench, number, &others[..3], ask);
     assert!(!is_trimmed(&bench));
@@ -122,7 +124,7 @@ fn who_is_on_one_host_with_another_counts_once_and_who_leaves_not_at_all() {
 #[test]
 fn who_is_wrong_about_another_finds_out_when_it_asks() {
     let (mut bench, number, others) = last();
-    bench.pass(minutes(31));
+    bench.pass(minutes(21));
     let (ask, _) = asked(&mut bench).unwrap();
     keeps(&mut bench, number, &others[..2], ask);
     answer(&mut bench, number, others[2], ask, Answer::HasNot);
@@ -150,10 +152,10 @@ fn whoever_gave_leave_does_not_ask_and_whoever_asks_gives_none() {
         });
         answers.unwrap()
     };
-    bench.pass(minutes(29));
+    bench.pass(minutes(19));
     assert_eq!(give(&mut bench, 17), (17, Answer::Keeps));
-    // Ten minutes of the promise, and then thirty anew.
-    bench.pass(minutes(39));
+    // Ten minutes of the promise; its own twenty went on meanwhile.
+    bench.pass(minutes(9));
     assert_eq!(asked(&mut bench), None);
     bench.pass(minutes(2));
     let (ask, _) = asked(&mut bench).unwrap();
@@ -165,7 +167,7 @@ fn whoever_gave_leave_does_not_ask_and_whoever_asks_gives_none() {
 #[test]
 fn nothing_is_given_up_out_of_sight() {
     let (mut bench, number, others) = last();
-    bench.pass(minutes(31));
+    bench.pass(minutes(21));
     let (ask, _) = asked(&mut bench).unwrap();
     bench.sight(20, 6, 14);
     keeps(&mut bench, number, &others, ask);
@@ -182,6 +184,21 @@ fn nothing_is_given_up_out_of_sight() {
             .iter()
             .any(|it| matches!(it.1, Action::Release { .. }))
     );
+}
+
+#[test]
+fn time_out_of_sight_counts_for_nothing_and_costs_no_more() {
+    let (mut bench, _, _) = last();
+    bench.pass(minutes(15));
+    bench.sight(6, 3, 3);
+    bench.pass(minutes(60));
+    assert_eq!(asked(&mut bench), None);
+    bench.sight(6, 6, 0);
+    assert_eq!(asked(&mut bench), None, "five are left of its twenty");
+    bench.pass(minutes(4));
+    assert_eq!(asked(&mut bench), None);
+    bench.pass(minutes(2));
+    assert!(asked(&mut bench).is_some());
 }
 
 #[test]
@@ -229,7 +246,7 @@ fn where_the_first_to_go_stays_it_is_the_next_ones_turn() {
     let mut others = bench.order(number);
     others.retain(|it| *it != 0);
     bench.have(number, Policy::default(), &others);
-    bench.pass(minutes(39));
+    bench.pass(minutes(24));
     assert_eq!(asked(&mut bench), None);
     bench.pass(minutes(3));
     let (ask, of) = asked(&mut bench).unwrap();
@@ -252,7 +269,7 @@ fn a_full_member_keeps_no_more_than_it_must() {
     bench.pass(minutes(100));
     assert_eq!(asked(&mut bench), None);
     bench.tell(Event::Full(true));
-    bench.pass(minutes(31));
+    bench.pass(minutes(21));
     let (ask, _) = asked(&mut bench).unwrap();
     keeps(&mut bench, number, &others, ask);
     assert!(is_trimmed(&bench));
@@ -273,7 +290,7 @@ fn a_copy_where_none_is_wanted_goes_once_there_are_enough() {
     bench.pass(minutes(100));
     assert_eq!(asked(&mut bench), None);
     bench.holds(1, 3);
-    bench.pass(minutes(31));
+    bench.pass(minutes(21));
     let (ask, _) = asked(&mut bench).unwrap();
     keeps(&mut bench, 1, &[1, 2, 3], ask);
     assert!(is_trimmed(&bench));

@@ -108,6 +108,30 @@ fn each_thing_is_seen_the_worst_first() {
 }
 
 #[test]
+fn rot_is_an_alarm_until_it_is_mended_and_a_member_while_it_gets_nothing() {
+    let mut facts = well();
+    let (summary, ..) = facts.node.as_mut().unwrap();
+    let doubted = |trust, takes| Doubted {
+        peer: libp2p::PeerId::random(),
+        trust,
+        takes,
+    };
+    summary.doubted = vec![doubted(0.25, false), doubted(0.5, true)];
+    (summary.rotten, summary.mending) = (3, 2);
+    let told: Vec<_> = ailments(&facts);
+    let told: Vec<_> = told.iter().map(|it| (&*it.kind, it.serious)).collect();
+    let expected = [("doubted", true), ("doubted", false), ("rot", true)];
+    assert_eq!(told, expected);
+    let (summary, ..) = facts.node.as_mut().unwrap();
+    summary.mending = 0;
+    summary.doubted.clear();
+    let told = ailments(&facts);
+    assert_eq!(told.len(), 1);
+    assert!(told[0].kind == "rot" && !told[0].serious, "{told:?}");
+    assert!(told[0].what.starts_with("3 parts"), "{told:?}");
+}
+
+#[test]
 fn one_of_three_that_is_gone_is_worth_to_know_and_no_alarm() {
     let mut facts = well();
     let (_, sight, _) = facts.node.as_mut().unwrap();

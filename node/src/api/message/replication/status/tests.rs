@@ -14,6 +14,7 @@ fn copy(number: u8, live: bool, verified: bool) -> CopyStatus {
         host: format!("h{number}"),
         local: number == 0,
         live,
+        leaving: false,
         verified,
     }
 }

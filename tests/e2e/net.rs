@@ -1,19 +1,30 @@
 //! Network namespaces with nodes in them. Needs root, `ip` and `tc`; touches no interface of the machine
 //! itself.
 
-use std::process::Command;
+use std::process::{Command, Stdio};
 
-use super::support::{Node, Place, command, output, program};
+use crate::support::{Node, Place, command, output, program};
 
 /// Namespaces around a routing one, each with one interface. Gone when dropped.
-pub(super) struct Net {
+pub struct Net {
     name: String,
     count: usize,
 }
 
 impl Net {
+    /// Whether they can be made here.
+    pub fn is_possible() -> bool {
+        let name = format!("st{}p", std::process::id() % 100_000);
+        let made = |verb: &str| {
+            let mut ip = Command::new("ip");
+            ip.args(["netns", verb, &name]).stderr(Stdio::null());
+            ip.status().is_ok_and(|status| status.success())
+        };
+        made("add") && made("del")
+    }
+
     /// One for each of `rates`: its uplink in Mbit/s, where it has a limit.
-    pub(super) fn new(rates: &[Option<u64>]) -> Self {
+    pub fn new(rates: &[Option<u64>]) -> Self {
         let name = format!("st{}", std::process::id() % 100_000);
         let net = Self {
             name,
@@ -71,7 +82,7 @@ impl Net {
     }
 
     /// Limits the uplink of namespace `i`: `verb` is `add` or `change`.
-    pub(super) fn limit(&self, verb: &str, i: usize, mbit: u64) {
+    pub fn limit(&self, verb: &str, i: usize, mbit: u64) {
         let rate = format!("{mbit}mbit");
         let ns = self.ns(i);
         let tc = [
@@ -84,6 +95,36 @@ impl Net {
         .concat());
     }
 
+    /// Limits what comes to namespace `i`.
+    pub fn limit_down(&self, i: usize, mbit: u64) {
+        let (rate, far) = (format!("{mbit}mbit"), format!("v{i}"));
+        let tc = [
+            "ip",
+            "netns",
+            "exec",
+            &self.router(),
+            "tc",
+            "qdisc",
+            "add",
+            "dev",
+            &far,
+            "root",
+            "tbf",
+        ];
+        run(&[
+            &tc[..],
+            &["rate", &rate, "burst", "256kb", "latency", "50ms"],
+        ]
+        .concat());
+    }
+
+    /// Any program, in namespace `i`.
+    pub fn command(&self, i: usize, program: &std::path::Path) -> Command {
+        let mut command = Command::new("ip");
+        command.args(["netns", "exec", &self.ns(i)]).arg(program);
+        command
+    }
+
     fn router(&self) -> String {
         format!("{}r", self.name)
     }
@@ -93,19 +134,19 @@ impl Net {
     }
 
     /// A command of ours on `repo`, in namespace `i`.
-    pub(super) fn store(&self, place: &Place, i: usize, repo: &str) -> Command {
+    pub fn store(&self, place: &Place, i: usize, repo: &str) -> Command {
         let mut command = command("ip", &place.path(repo));
         command.args(["netns", "exec", &self.ns(i)]).arg(program());
         command
     }
 
     /// A node on `repo`, in namespace `i`, at port 4001.
-    pub(super) fn node(&self, place: &Place, i: usize, repo: &str, bootstrap: &[String]) -> Node {
+    pub fn node(&self, place: &Place, i: usize, repo: &str, bootstrap: &[String]) -> Node {
         Node::start(self.run(place, i, repo, bootstrap))
     }
 
     /// The command that is such a node.
-    pub(super) fn run(&self, place: &Place, i: usize, repo: &str, bootstrap: &[String]) -> Command {
+    pub fn run(&self, place: &Place, i: usize, repo: &str, bootstrap: &[String]) -> Command {
         let mut command = self.store(place, i, repo);
         command.args(["run", "--no-mdns", "--listen"]);
         command.arg(format!("/ip4/{}/tcp/4001", address(i)));
@@ -117,12 +158,12 @@ impl Net {
     }
 
     /// Nothing goes between some and others any more: the routing namespace drops it without a word.
-    pub(super) fn cut(&self, some: &[usize], others: &[usize]) {
+    pub fn cut(&self, some: &[usize], others: &[usize]) {
         self.rules("add", some, others);
     }
 
     /// Undoes [`Net::cut`].
-    pub(super) fn heal(&self, some: &[usize], others: &[usize]) {
+    pub fn heal(&self, some: &[usize], others: &[usize]) {
         self.rules("del", some, others);
     }
 
@@ -137,7 +178,7 @@ impl Net {
     }
 
     /// Bytes that have come to the interface of namespace `i`.
-    pub(super) fn received(&self, i: usize) -> u64 {
+    pub fn received(&self, i: usize) -> u64 {
         let ns = self.ns(i);
         let file = "/sys/class/net/e0/statistics/rx_bytes";
         let text = run(&["ip", "netns", "exec", &ns, "cat", file]);
@@ -145,7 +186,7 @@ impl Net {
     }
 
     /// Bytes of blocks that peers sent to the node in namespace `i`, as it counts them itself.
-    pub(super) fn blocks_received(&self, i: usize) -> u64 {
+    pub fn blocks_received(&self, i: usize) -> u64 {
         let ns = self.ns(i);
         let ask = "exec 3<>/dev/tcp/127.0.0.1/9090; \
                    printf 'GET /metrics HTTP/1.0\\r\\n\\r\\n' >&3; cat <&3";
@@ -170,7 +211,8 @@ impl Drop for Net {
     }
 }
 
-fn address(i: usize) -> String {
+/// Where namespace `i` is.
+pub fn address(i: usize) -> String {
     format!("10.88.{i}.2")
 }
 

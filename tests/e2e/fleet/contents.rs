@@ -3,14 +3,12 @@
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
-use super::super::MIB;
-use super::super::sha256;
-use super::super::support::finish;
-use super::{Lots, Swarm};
+use super::{Lots, MIB, Swarm};
+use crate::support::{finish, sha256};
 
 /// How an add ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Ended {
+pub enum Ended {
     /// As many copies as were waited for are there.
     Acknowledged,
     /// It is added, and copies are missing.
@@ -21,19 +19,19 @@ pub(super) enum Ended {
 
 /// One of them.
 #[derive(Clone, Debug)]
-pub(super) struct Content {
-    pub(super) cid: String,
-    pub(super) hash: [u8; 32],
-    pub(super) size: u64,
+pub struct Content {
+    pub cid: String,
+    pub hash: [u8; 32],
+    pub size: u64,
     /// Who added it, and so has it pinned.
-    pub(super) at: usize,
-    pub(super) ended: Ended,
+    pub at: usize,
+    pub ended: Ended,
     /// What was said of the copies where they were not all there.
-    pub(super) said: String,
+    pub said: String,
 }
 
 /// Makes `size` bytes by `seed`, and adds them at `at` with these flags.
-pub(super) fn add(swarm: &Swarm, at: usize, seed: u64, size: u64, flags: &[&str]) -> Content {
+pub fn add(swarm: &Swarm, at: usize, seed: u64, size: u64, flags: &[&str]) -> Content {
     let name = format!("content-{seed:x}");
     let file = swarm.place.file(&name, seed, size);
     let mut add = swarm.store(at);
@@ -58,15 +56,15 @@ pub(super) fn add(swarm: &Swarm, at: usize, seed: u64, size: u64, flags: &[&str]
 }
 
 /// How it is with copies of a content, by whoever added it.
-pub(super) struct Copies {
-    pub(super) is_at_target: bool,
+pub struct Copies {
+    pub is_at_target: bool,
     /// Of one segment: of members that are here.
-    pub(super) live: u64,
-    pub(super) max: u64,
-    pub(super) text: String,
+    pub live: u64,
+    pub max: u64,
+    pub text: String,
 }
 
-pub(super) fn look(swarm: &Swarm, content: &Content) -> Option<Copies> {
+pub fn look(swarm: &Swarm, content: &Content) -> Option<Copies> {
     let (mut told, code) = swarm.json(content.at, &["status", &content.cid]);
     let told = told.pop()?;
     let shares = told["members"].as_array()?.iter();
@@ -80,11 +78,7 @@ pub(super) fn look(swarm: &Swarm, content: &Content) -> Option<Copies> {
 }
 
 /// Waits until there are as many copies of each as are wanted: how long it took, or what is still missing.
-pub(super) fn at_target(
-    swarm: &Swarm,
-    contents: &[Content],
-    limit: Duration,
-) -> Result<Duration, String> {
+pub fn at_target(swarm: &Swarm, contents: &[Content], limit: Duration) -> Result<Duration, String> {
     let began = Instant::now();
     let mut waited = contents.to_vec();
     let mut last = began.elapsed();
@@ -107,7 +101,7 @@ pub(super) fn at_target(
 }
 
 /// Those with more copies than may be, each with how many.
-pub(super) fn above_max(swarm: &Swarm, contents: &[Content]) -> Vec<String> {
+pub fn above_max(swarm: &Swarm, contents: &[Content]) -> Vec<String> {
     let look = |content: &Content| {
         let copies = look(swarm, content)?;
         (copies.live > copies.max).then(|| format!("{} {}", copies.live, content.cid))
@@ -116,7 +110,7 @@ pub(super) fn above_max(swarm: &Swarm, contents: &[Content]) -> Vec<String> {
 }
 
 /// Reads each back by a member drawn by lot: those that are not as they were.
-pub(super) fn read_back(swarm: &Swarm, contents: &[Content], lots: &mut Lots) -> Vec<String> {
+pub fn read_back(swarm: &Swarm, contents: &[Content], lots: &mut Lots) -> Vec<String> {
     let out = swarm.place.path("out");
     let mut wrong = Vec::new();
     for content in contents {
@@ -136,7 +130,7 @@ pub(super) fn read_back(swarm: &Swarm, contents: &[Content], lots: &mut Lots) ->
 }
 
 /// Sizes of `count` contents of `mib` together, each one segment.
-pub(super) fn sizes(count: u64, mib: u64, lots: &mut Lots) -> Vec<u64> {
+pub fn sizes(count: u64, mib: u64, lots: &mut Lots) -> Vec<u64> {
     let mean = (mib * MIB / count).max(2);
     // From half to one and a half of the mean: that many together, and one segment has 64 MiB.
     let size = |_| (mean / 2 + lots.within(0, mean)).min(60 * MIB);
