@@ -176,19 +176,12 @@ impl<P: Copy + Ord> Queues<P> {
         }
         let askers = &self.askers;
         let is_idle = |peer: &P| askers.get(peer).is_none_or(Asker::is_idle);
-        let crumb = match self.slots.admit(now, asker, is_idle) {
-            Admission::Yes => false,
-            Admission::Crumb => true,
-            Admission::Choked(retry) => {
-                actions.push(Action::Busy {
-                    asker,
-                    ticket,
-                    retry,
-                });
-                return;
-            }
+        let admission = self.slots.admit(now, asker, is_idle);
+        let refused = match admission {
+            Admission::Choked(retry) => Some(retry),
+            Admission::Yes | Admission::Crumb => self.too_much(asker, order),
         };
-        if let Some(retry) = self.too_much(asker, order) {
+        if let Some(retry) = refused {
             actions.push(Action::Busy {
                 asker,
                 ticket,
@@ -196,6 +189,7 @@ impl<P: Copy + Ord> Queues<P> {
             });
             return;
         }
+        let crumb = admission == Admission::Crumb;
         let one = self.askers.entry(asker).or_insert_with(|| Asker::new(now));
         one.push(order);
         self.leaves += u64::from(order.leaves);
@@ -367,6 +361,22 @@ impl<P: Copy + Ord> Queues<P> {
         }
     }
 
+    /// Forgets a request, and tells its asker when to come back.
+    fn turn_away(
+        &mut self,
+        now: Time,
+        (asker, ticket): (P, Ticket),
+        retry: Duration,
+        actions: &mut Vec<Action<P>>,
+    ) {
+        self.end(now, ticket);
+        actions.push(Action::Busy {
+            asker,
+            ticket,
+            retry,
+        });
+    }
+
     fn gone(&mut self, asker: P) {
         let Some(one) = self.askers.remove(&asker) else {
             self.slots.gone(&asker);
@@ -451,12 +461,7 @@ impl<P: Copy + Ord> Queues<P> {
                 }
                 continue;
             }
-            self.end(now, ticket);
-            actions.push(Action::Busy {
-                asker,
-                ticket,
-                retry,
-            });
+            self.turn_away(now, (asker, ticket), retry, actions);
         }
     }
 }

@@ -205,13 +205,7 @@ impl<P: Copy + Ord> Queues<P> {
             {
                 one.sent_away(request);
             }
-            self.end(now, ticket);
-            let retry = AGAIN;
-            actions.push(Action::Busy {
-                asker,
-                ticket,
-                retry,
-            });
+            self.turn_away(now, (asker, ticket), AGAIN, actions);
         }
     }
 
@@ -235,13 +229,7 @@ impl<P: Copy + Ord> Queues<P> {
         // The oldest first.
         waiting.sort_unstable();
         for (ticket, asker) in waiting.split_off(soon) {
-            self.end(now, ticket);
-            let retry = AGAIN;
-            actions.push(Action::Busy {
-                asker,
-                ticket,
-                retry,
-            });
+            self.turn_away(now, (asker, ticket), AGAIN, actions);
         }
     }
 }
