@@ -92,6 +92,7 @@ impl Driver {
             task.root,
             notes.clone(),
             landing,
+            task.mode != Mode::OnDemand,
         );
         let mut tasks = JoinSet::new();
         tasks.spawn_blocking(move || intake.run(queue));

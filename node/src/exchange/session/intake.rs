@@ -1,17 +1,20 @@
 //! The intake: verifies answers, stores what is good, wakes readers, and tells the driver.
 //!
 //! Two blocking threads for each session: one hashes while the other stores. What has piled up
-//! meanwhile is verified together, since sixteen blocks are hashed at once. Blocks are stored past the
+//! meanwhile is verified together, since sixteen blocks are hashed at once, at twice the pace of a few; where hashing is
+//! what takes the time, it waits a little for the sixteenth. Blocks are stored past the
 //! log and made durable each [`COMMIT_BYTES`], so that a process that is killed loses at most twice that.
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
 
 use store::block::Block;
 use store::blockstore::{Blockstore, StoreError, Write};
 use store::wire::Bits;
 use store::{Cid, dag};
+use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 
 use super::driver::Note;
@@ -26,6 +29,9 @@ const COMMIT_BYTES: u64 = 32 << 20;
 const LANES: usize = 16;
 /// Blocks that are taken in together at most, so that readers need not wait for the rest.
 const TOGETHER: usize = 32;
+/// A batch that is not full waits for more so many times as long as the last one took to be hashed. Where blocks come
+/// slower than that, nothing waits for the hashing.
+const PATIENCE: u32 = 4;
 
 /// An answer to take in.
 #[derive(Debug)]
@@ -58,6 +64,8 @@ pub(super) struct Intake {
     root: Cid,
     notes: mpsc::Sender<Note>,
     landing: Option<Arc<Landing>>,
+    /// Whether a batch may wait for more: not where somebody reads as it comes.
+    is_patient: bool,
     uncommitted: u64,
     /// Makes durable what was stored before, while more comes: the disk would stop the network
     /// otherwise. One at a time.
@@ -71,6 +79,7 @@ impl Intake {
         root: Cid,
         notes: mpsc::Sender<Note>,
         landing: Option<Arc<Landing>>,
+        is_patient: bool,
     ) -> Self {
         Self {
             store,
@@ -78,6 +87,7 @@ impl Intake {
             root,
             notes,
             landing,
+            is_patient,
             uncommitted: 0,
             commit: None,
         }
@@ -87,17 +97,17 @@ impl Intake {
     pub(super) fn run(self, mut jobs: mpsc::Receiver<Job>) {
         // One batch is hashed while another is stored.
         let (verified, batches) = sync_channel(1);
+        let is_patient = self.is_patient;
         let storing = thread::spawn(move || self.store_all(&batches));
+        let mut patience = Duration::ZERO;
         while let Some(first) = jobs.blocking_recv() {
-            let mut batch = vec![first];
-            let mut blocks = batch[0].claims.items().len();
-            while blocks < TOGETHER
-                && let Ok(job) = jobs.try_recv()
-            {
-                blocks += job.claims.items().len();
-                batch.push(job);
+            let batch = gather(first, &mut jobs, patience);
+            let began = Instant::now();
+            let batch = verify(batch);
+            if is_patient {
+                patience = began.elapsed() * PATIENCE;
             }
-            if verified.send(verify(batch)).is_err() {
+            if verified.send(batch).is_err() {
                 break;
             }
         }
@@ -198,6 +208,28 @@ impl Intake {
         }
         Ok(())
     }
+}
+
+/// What is taken in together: all that is there, and what comes while there is patience and room beside those that are
+/// hashed at once.
+fn gather(first: Job, jobs: &mut mpsc::Receiver<Job>, patience: Duration) -> Vec<Job> {
+    let until = Instant::now() + patience;
+    let mut blocks = first.claims.items().len();
+    let mut batch = vec![first];
+    while blocks < TOGETHER {
+        let job = jobs.try_recv().ok().or_else(|| {
+            let left = until.saturating_duration_since(Instant::now());
+            if blocks.is_multiple_of(LANES) || left.is_zero() {
+                return None;
+            }
+            let more = async { tokio::time::timeout(left, jobs.recv()).await };
+            Handle::current().block_on(more).ok()?
+        });
+        let Some(job) = job else { break };
+        blocks += job.claims.items().len();
+        batch.push(job);
+    }
+    batch
 }
 
 /// Verifies the blocks of all answers together, and sorts each answer out.
