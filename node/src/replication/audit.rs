@@ -141,7 +141,8 @@ impl Auditor {
         actions
     }
 
-    /// When to [tick](Event::Tick) next, if nothing else happens.
+    /// When to [tick](Event::Tick) next, if nothing else happens. What is held now and was not then comes up in its time
+    /// only if it is ticked now and then besides: `None` where nothing was held.
     #[must_use]
     pub fn wake(&self) -> Option<Time> {
         let patience = self.settings.patience * LOST_AFTER;
@@ -322,6 +323,8 @@ impl Auditor {
         // All members start at once after a loss of power: they should not ask at once.
         let first = self.next_at;
         let mut next = first.unwrap_or_else(|| now + self.jitter(gap) / 2);
+        // What is held may have become more since that was said.
+        next = next.min(now + 3 * gap / 2);
         next = next.max(now.saturating_sub(interval / ARREARS));
         while next <= now && self.flights.len() < self.settings.in_flight {
             let segment = self.held.take().or_else(|| {

@@ -304,6 +304,8 @@ impl Replicator {
             self.is_settled = true;
             self.release_unwanted();
         }
+        // What is held may have become more: without this an auditor that held nothing would sleep on.
+        self.audit(audit::Event::Tick);
         self.mend_broken();
         self.compare(now);
         self.tell_holdings(now);

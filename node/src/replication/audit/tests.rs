@@ -132,6 +132,20 @@ fn silent(_: Member, id: ChallengeId) -> (Duration, Event) {
 }
 
 #[test]
+fn what_is_held_later_comes_up_within_its_day() {
+    let mut course = Course::new(held(0, &[1, 2]));
+    course.auditor.step(HOUR, Event::Tick, &course.held);
+    assert_eq!(course.auditor.wake(), None);
+    for (hour, count) in [(1, 1), (2, 200)] {
+        course.held = held(count, &[1, 2]);
+        course.run(hour * HOUR, right);
+        course.auditor.step(hour * HOUR, Event::Tick, &course.held);
+    }
+    course.run(2 * HOUR + DAY, right);
+    assert!(course.asked.len() > 150, "{}", course.asked.len());
+}
+
+#[test]
 fn each_segment_comes_up_once_a_day_and_each_holder_in_turn() {
     let mut course = Course::new(held(200, &[1, 2]));
     course.run(HOUR + 4 * DAY, right);
