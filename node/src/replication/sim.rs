@@ -13,6 +13,7 @@
 mod act;
 mod fault;
 mod letter;
+mod losses;
 mod matrix;
 mod member;
 mod scenarios;

@@ -62,6 +62,7 @@ fn swarm(rng: &mut StdRng, size: Size, seed: u64) -> (Setup, Vec<Node>) {
         segments,
         loss: [0, 10, 50][rng.random_range(0..3)],
         copies: usize::from(policy.copies.quorum()),
+        usual: minutes(24 * 60),
         policy,
     };
     (setup, nodes)

@@ -38,7 +38,8 @@ pub(in super::super) struct Node {
     pub(super) fetching: BTreeMap<usize, Vec<u32>>,
     /// Members that it believes here, with the beginning in which it saw them.
     pub(super) here: BTreeMap<u32, u32>,
-    pub(super) usual: BTreeSet<u32>,
+    /// Those that it has seen, and when it last did.
+    pub(super) usual: BTreeMap<u32, Time>,
     pub(super) vanished: BTreeMap<u32, Time>,
     /// When its uplink and its downlink are free.
     pub(super) uplink: Time,
@@ -76,7 +77,7 @@ impl Node {
             pinned: BTreeSet::new(),
             fetching: BTreeMap::new(),
             here: BTreeMap::new(),
-            usual: BTreeSet::new(),
+            usual: BTreeMap::new(),
             vanished: BTreeMap::new(),
             uplink: Duration::ZERO,
             downlink: Duration::ZERO,

@@ -77,6 +77,7 @@ fn settled(members: u32, up: u32, segments: usize) -> World {
         segments: vec![8 * MIB; segments],
         loss: 5,
         copies: 3,
+        usual: minutes(24 * 60),
     };
     World::new(setup, nodes.collect())
 }
@@ -99,6 +100,7 @@ fn what_adders_have_pinned_moves_only_when_it_is_pinned_no_more() {
         segments: vec![8 * MIB; 200],
         loss: 5,
         copies: 3,
+        usual: minutes(24 * 60),
     };
     let mut world = World::new(setup, nodes.collect());
     let copies = |world: &World| -> Vec<usize> {

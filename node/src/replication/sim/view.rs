@@ -65,6 +65,7 @@ impl World {
             .iter()
             .map(|it| it.is_gone && !it.candidate.stays)
             .collect();
+        let usual = self.setup.usual;
         let node = &mut self.nodes[me as usize];
         let said_goodbye = |it: &u32| goodbye[*it as usize];
         for other in old.keys().filter(|it| !here.contains_key(it)) {
@@ -73,8 +74,9 @@ impl World {
         node.vanished.retain(|it, since| {
             !here.contains_key(it) && !said_goodbye(it) && *since + minutes(10) > now
         });
-        node.usual.extend(here.keys());
-        node.usual.retain(|it| !said_goodbye(it));
+        node.usual.extend(here.keys().map(|it| (*it, now)));
+        node.usual
+            .retain(|it, seen| !said_goodbye(it) && *seen + usual > now);
         let sight = Sight {
             usual: node.usual.len(),
             here: here.len(),

@@ -26,6 +26,8 @@ pub(in super::super) struct Setup {
     pub(in super::super) loss: u32,
     /// Copies of each segment at the beginning; its write was acknowledged with them.
     pub(in super::super) copies: usize,
+    /// Who is gone for longer is no longer one of the usual members.
+    pub(in super::super) usual: Duration,
 }
 
 /// What happens at some time.
