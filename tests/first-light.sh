@@ -3,7 +3,7 @@
 # a file added on one is fetched by the other, which knows only its address.
 source "$(dirname "${BASH_SOURCE[0]}")/setup.sh"
 
-echo "building (the first time RocksDB takes a while: about 15 minutes on two cores)"
+echo "building (the first time RocksDB takes a while: 15 to 20 minutes on two cores)"
 cargo build --workspace --quiet
 store="${CARGO_TARGET_DIR:-target}/debug/store"
 

@@ -45,6 +45,7 @@ fn lies(lie: Lie, contents: u64) -> FoundOut {
         members: 3,
         scale: 3600,
         contents,
+        by_all: false,
         limit: Duration::from_secs(120),
     };
     let found = found_out(&plan).unwrap_or_else(|why| panic!("{why}"));
@@ -55,10 +56,7 @@ fn lies(lie: Lie, contents: u64) -> FoundOut {
 #[test]
 fn one_that_acknowledges_and_drops_gets_nothing_more_and_its_copies_are_made_anew() {
     let found = lies(Lie::Drops, 10);
-    assert!(
-        found.trust.iter().all(|(trust, _)| *trust <= 50),
-        "{found:?}"
-    );
+    assert!(found.mended.is_some(), "{found:?}");
 }
 
 #[test]

@@ -24,6 +24,7 @@ pub(super) fn run(words: &Words<'_>) -> bool {
                 members: usize::try_from(words.number("--members", 4)).expect("a few"),
                 scale,
                 contents: words.number("--contents", 60),
+                by_all: true,
                 limit: Duration::from_secs(900),
             };
             let found = match found_out(&plan) {

@@ -19,6 +19,9 @@ pub struct Lies {
     pub scale: u64,
     /// Of 1 MiB each, at three copies.
     pub contents: u64,
+    /// Whether it is to be found out by all. In a small swarm somebody may never have a copy beside one of its own, and
+    /// never ask.
+    pub by_all: bool,
     /// Given up after this.
     pub limit: Duration,
 }
@@ -82,7 +85,7 @@ fn watched(swarm: &Swarm, plan: &Lies, liar: &str) -> Result<FoundOut, String> {
         if n < plan.contents {
             contents.push(add(swarm, lots.one(swarm.len()), n, MIB, &copies));
         }
-        let is_found = look(swarm, plan.lie, liar, began, &mut found);
+        let is_found = look(swarm, plan, liar, began, &mut found);
         let is_done = contents.len() as u64 == plan.contents && is_found;
         if is_done && plan.lie == Lie::Loses {
             return Ok(found);
@@ -91,7 +94,7 @@ fn watched(swarm: &Swarm, plan: &Lies, liar: &str) -> Result<FoundOut, String> {
             at_target(swarm, &contents, MADE)?;
             if counts(swarm, &contents, liar) == 0 {
                 found.mended = Some(began.elapsed());
-                look(swarm, plan.lie, liar, began, &mut found);
+                look(swarm, plan, liar, began, &mut found);
                 return Ok(found);
             }
         }
@@ -106,8 +109,9 @@ fn watched(swarm: &Swarm, plan: &Lies, liar: &str) -> Result<FoundOut, String> {
     }
 }
 
-/// What each of the others thinks of it now; whether all have found it out.
-fn look(swarm: &Swarm, lie: Lie, liar: &str, began: Instant, found: &mut FoundOut) -> bool {
+/// What each of the others thinks of it now; whether it is found out.
+fn look(swarm: &Swarm, plan: &Lies, liar: &str, began: Instant, found: &mut FoundOut) -> bool {
+    let lie = plan.lie;
     found.trust.clear();
     for i in 0..swarm.len() {
         let told = swarm.status(i);
@@ -145,7 +149,11 @@ fn look(swarm: &Swarm, lie: Lie, liar: &str, began: Instant, found: &mut FoundOu
             found.is_named |= told.iter().any(names);
         }
     }
-    by_all && (found.is_named || !refused)
+    if plan.by_all {
+        by_all && (found.is_named || !refused)
+    } else {
+        found.is_named
+    }
 }
 
 /// Contents of which a copy of it counts, by those who added them.

@@ -133,6 +133,8 @@ fn watch(swarm: &Swarm, began: Instant, healed: &mut Healed) -> Result<(), Strin
             let whole = began.elapsed();
             if finish(swarm.store(VICTIM).arg("verify")).code() == 0 {
                 healed.whole = whole;
+                // More may have been found while that was read.
+                healed.segments = swarm.status(VICTIM)["rotten"].as_u64().unwrap_or_default();
                 return Ok(());
             }
         }
