@@ -330,7 +330,6 @@ impl<P: Copy + Ord> Queues<P> {
             self.held += bytes;
             if bytes > 0 {
                 self.meter.begin(now);
-                self.gate.begin(now);
             }
         }
     }
@@ -342,9 +341,10 @@ impl<P: Copy + Ord> Queues<P> {
         let bytes = one.pipe.freed(now, bytes, taken);
         self.held -= bytes;
         if taken {
-            self.meter.took(now, bytes, self.held == 0);
-            let limit = self.bounds.memory;
-            self.gate.took(now, bytes, self.held == 0, limit);
+            let rate = self.meter.took(now, bytes, self.held == 0);
+            if let Some(rate) = rate {
+                self.gate.measured(now, rate, self.bounds.memory);
+            }
         }
         self.enlist(asker);
     }

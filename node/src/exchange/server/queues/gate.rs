@@ -14,9 +14,6 @@ use crate::exchange::scheduler::Time;
 const LEAST: u64 = 1 << 20;
 /// So long, at the rate of all.
 const DEPTH_MS: u64 = 250;
-/// A rate is measured over this long, or this much.
-const WINDOW: Duration = Duration::from_millis(250);
-const WINDOW_BYTES: u64 = 4 << 20;
 /// How long what was found counts until it is tried again.
 const SETTLED: Duration = Duration::from_secs(3);
 
@@ -25,18 +22,15 @@ const SETTLED: Duration = Duration::from_secs(3);
 pub(super) struct Gate {
     /// What may wait, at least.
     room: u64,
-    /// Bytes per second while there was something to take, in the last window.
+    /// Bytes per second while there was something to take, in the last sample.
     rate: u64,
     /// The rate before `room` was doubled; `None` while nothing is tried.
     before: Option<u64>,
     /// When to try again.
     try_at: Time,
-    /// The most that waited in this window.
+    /// The most that waited since then.
     most: u64,
-    since: Option<Time>,
-    busy: Duration,
-    bytes: u64,
-    /// Somebody was kept waiting in this window, and in the last.
+    /// Somebody was kept waiting since then, and before.
     was_shut: bool,
     was_shut_before: bool,
 }
@@ -49,9 +43,6 @@ impl Gate {
             before: None,
             try_at: Time::ZERO,
             most: 0,
-            since: None,
-            busy: Duration::ZERO,
-            bytes: 0,
             was_shut: false,
             was_shut_before: false,
         }
@@ -74,26 +65,9 @@ impl Gate {
         self.was_shut || self.was_shut_before
     }
 
-    /// There is something to take from now on.
-    pub(super) const fn begin(&mut self, now: Time) {
-        if self.since.is_none() {
-            self.since = Some(now);
-        }
-    }
-
-    /// So much was taken; `is_empty`: and nothing is left.
-    pub(super) fn took(&mut self, now: Time, bytes: u64, is_empty: bool, limit: u64) {
-        self.bytes += bytes;
-        if let Some(since) = self.since {
-            self.busy += now.saturating_sub(since);
-            self.since = (!is_empty).then_some(now);
-        }
-        if self.busy < WINDOW && self.bytes < WINDOW_BYTES {
-            return;
-        }
-        let micros = u64::try_from(self.busy.as_micros()).unwrap_or(u64::MAX);
-        self.rate = self.bytes.saturating_mul(1_000_000) / micros.max(1);
-        (self.bytes, self.busy) = (0, Duration::ZERO);
+    /// So many bytes per second were taken, in the sample that is complete now.
+    pub(super) fn measured(&mut self, now: Time, rate: u64, limit: u64) {
+        self.rate = rate;
         self.was_shut_before = std::mem::take(&mut self.was_shut);
         if self.was_shut_before {
             self.judge(now, limit);
@@ -120,6 +94,7 @@ impl Gate {
 
 #[cfg(test)]
 mod tests {
+    use super::super::pipe::Meter;
     use super::*;
 
     const LIMIT: u64 = 64 << 20;
@@ -128,18 +103,21 @@ mod tests {
     /// most that waited in the last five.
     fn settle(rate: impl Fn(u64) -> u64) -> u64 {
         let (mut gate, mut held, mut most) = (Gate::new(), 0, 0);
+        let mut meter = Meter::default();
         for tick in 0..10_000 {
             let now = Duration::from_millis(tick);
             while gate.lets_in(held, 1 << 20, LIMIT) {
                 held += 1 << 20;
-                gate.begin(now);
+                meter.begin(now);
             }
             if tick >= 5000 {
                 most = most.max(held);
             }
             let taken = (rate(held) / 1000).min(held);
             held -= taken;
-            gate.took(now, taken, held == 0, LIMIT);
+            if let Some(rate) = meter.took(now, taken, held == 0) {
+                gate.measured(now, rate, LIMIT);
+            }
         }
         most
     }

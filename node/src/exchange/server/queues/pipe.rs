@@ -44,8 +44,8 @@ impl Meter {
         }
     }
 
-    /// So much was taken; `is_empty`: and nothing is left.
-    pub(super) fn took(&mut self, now: Time, bytes: u64, is_empty: bool) {
+    /// So much was taken; `is_empty`: and nothing is left. The rate since the last sample, where this completes one.
+    pub(super) fn took(&mut self, now: Time, bytes: u64, is_empty: bool) -> Option<u64> {
         self.bytes += bytes;
         if let Some(since) = self.since {
             self.busy += now.saturating_sub(since);
@@ -54,12 +54,14 @@ impl Meter {
         if is_empty {
             self.since = None;
         }
-        if self.busy >= SAMPLE || self.bytes >= SAMPLE_BYTES {
-            let micros = u64::try_from(self.busy.as_micros()).unwrap_or(u64::MAX);
-            let sample = self.bytes.saturating_mul(1_000_000) / micros.max(1);
-            self.rate = Some(self.rate.map_or(sample, |rate| rate / 2 + sample / 2));
-            (self.bytes, self.busy) = (0, Duration::ZERO);
+        if self.busy < SAMPLE && self.bytes < SAMPLE_BYTES {
+            return None;
         }
+        let micros = u64::try_from(self.busy.as_micros()).unwrap_or(u64::MAX);
+        let sample = self.bytes.saturating_mul(1_000_000) / micros.max(1);
+        self.rate = Some(self.rate.map_or(sample, |rate| rate / 2 + sample / 2));
+        (self.bytes, self.busy) = (0, Duration::ZERO);
+        Some(sample)
     }
 
     /// Bytes per second; `None` until enough was taken.
