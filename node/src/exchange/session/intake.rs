@@ -10,6 +10,7 @@ use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use store::block::Block;
 use store::blockstore::{Blockstore, StoreError, Write};
 use store::wire::Bits;
@@ -101,9 +102,9 @@ impl Intake {
         let storing = thread::spawn(move || self.store_all(&batches));
         let mut patience = Duration::ZERO;
         while let Some(first) = jobs.blocking_recv() {
-            let batch = gather(first, &mut jobs, patience);
+            let batch = Batch::gather(first, &mut jobs, patience);
             let began = Instant::now();
-            let batch = verify(batch);
+            let batch = batch.verify();
             if is_patient {
                 patience = began.elapsed() * PATIENCE;
             }
@@ -210,48 +211,58 @@ impl Intake {
     }
 }
 
-/// What is taken in together: all that is there, and what comes while there is patience and room beside those that are
-/// hashed at once.
-fn gather(first: Job, jobs: &mut mpsc::Receiver<Job>, patience: Duration) -> Vec<Job> {
-    let until = Instant::now() + patience;
-    let mut blocks = first.claims.items().len();
-    let mut batch = vec![first];
-    while blocks < TOGETHER {
-        let job = jobs.try_recv().ok().or_else(|| {
-            let left = until.saturating_duration_since(Instant::now());
-            if blocks.is_multiple_of(LANES) || left.is_zero() {
-                return None;
-            }
-            let more = async { tokio::time::timeout(left, jobs.recv()).await };
-            Handle::current().block_on(more).ok()?
-        });
-        let Some(job) = job else { break };
-        blocks += job.claims.items().len();
-        batch.push(job);
-    }
-    batch
+/// What is taken in together.
+#[derive(Default)]
+struct Batch {
+    /// Each with the number of its blocks.
+    jobs: Vec<(Job, usize)>,
+    /// The blocks of all of them, in their order.
+    blocks: Vec<(Cid, Bytes)>,
 }
 
-/// Verifies the blocks of all answers together, and sorts each answer out.
-fn verify(batch: Vec<Job>) -> Vec<Verified> {
-    let mut items = Vec::new();
-    let mut counts = Vec::with_capacity(batch.len());
-    for job in &batch {
-        let before = items.len();
-        items.extend(job.claims.items());
-        counts.push(items.len() - before);
+impl Batch {
+    /// All that is there, and what comes while there is patience and room beside those that are hashed at once.
+    fn gather(first: Job, jobs: &mut mpsc::Receiver<Job>, patience: Duration) -> Self {
+        let until = Instant::now() + patience;
+        let mut batch = Self::default();
+        let mut next = Some(first);
+        while let Some(job) = next {
+            batch.push(job);
+            if batch.blocks.len() >= TOGETHER {
+                break;
+            }
+            next = jobs.try_recv().ok().or_else(|| {
+                let left = until.saturating_duration_since(Instant::now());
+                if batch.blocks.len().is_multiple_of(LANES) || left.is_zero() {
+                    return None;
+                }
+                let more = async { tokio::time::timeout(left, jobs.recv()).await };
+                Handle::current().block_on(more).ok()?
+            });
+        }
+        batch
     }
-    let mut results = Vec::with_capacity(items.len());
-    let mut items = items.into_iter();
-    while items.len() > 0 {
-        results.extend(Block::verify_many(items.by_ref().take(LANES).collect()));
+
+    fn push(&mut self, job: Job) {
+        let before = self.blocks.len();
+        self.blocks.extend(job.claims.items());
+        self.jobs.push((job, self.blocks.len() - before));
     }
-    let mut results = results.into_iter();
-    let sort = |(job, count): (Job, usize)| {
-        let own = results.by_ref().take(count).collect();
-        (job.request, job.over, job.claims.sort(own))
-    };
-    batch.into_iter().zip(counts).map(sort).collect()
+
+    /// Verifies the blocks of all answers together, and sorts each answer out.
+    fn verify(self) -> Vec<Verified> {
+        let mut results = Vec::with_capacity(self.blocks.len());
+        let mut blocks = self.blocks.into_iter();
+        while blocks.len() > 0 {
+            results.extend(Block::verify_many(blocks.by_ref().take(LANES).collect()));
+        }
+        let mut results = results.into_iter();
+        let sort = |(job, count): (Job, usize)| {
+            let own = results.by_ref().take(count).collect();
+            (job.request, job.over, job.claims.sort(own))
+        };
+        self.jobs.into_iter().map(sort).collect()
+    }
 }
 
 /// Looks a block up on this machine's disk, for the scheduler, and then for readers; a rotten one
