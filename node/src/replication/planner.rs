@@ -219,8 +219,7 @@ impl Planner {
     /// These are said to have it.
     fn on_heard(&mut self, now: Time, segment: SegmentId, holders: &[Member]) {
         for member in holders.iter().filter(|it| **it != self.me) {
-            let entry = self.ledger.get(&segment);
-            if entry.is_some_and(|it| it.distrusts(now, *member)) {
+            if self.distrusts(now, &segment, *member) {
                 continue;
             }
             self.ledger.note(&segment, *member, false, &self.roster);

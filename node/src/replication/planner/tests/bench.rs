@@ -137,6 +137,21 @@ impl Bench {
         });
     }
 
+    /// What it says when another asks for leave to give up its copy, and to which number.
+    pub(super) fn answers(&mut self, number: u8, by: u32, ask: u64) -> (u64, Answer) {
+        self.done.clear();
+        self.tell(Event::TrimAsked {
+            segment: segment(number),
+            by: Member(by),
+            ask,
+        });
+        let answer = self.done.iter().find_map(|(_, action)| match action {
+            Action::AnswerTrim { ask, answer, .. } => Some((*ask, *answer)),
+            _ => None,
+        });
+        answer.unwrap()
+    }
+
     pub(super) fn declined(&mut self, number: u8, member: u32, why: Declined) {
         self.tell(Event::Declined {
             segment: segment(number),

@@ -76,24 +76,11 @@ fn who_leaves_lets_nobody_count_on_its_copy() {
     let mut bench = Bench::new(5);
     let number = bench.ours(0);
     let order = bench.order(number);
-    let asks = |bench: &mut Bench, ask| {
-        bench.done.clear();
-        bench.tell(Event::TrimAsked {
-            segment: segment(number),
-            by: Member(order[4]),
-            ask,
-        });
-        let answers = bench.done.iter().find_map(|(_, action)| match action {
-            Action::AnswerTrim { answer, .. } => Some(*answer),
-            _ => None,
-        });
-        answers.unwrap()
-    };
     bench.have(number, Policy::default(), &order[1..]);
-    assert_eq!(asks(&mut bench, 1), Answer::Keeps);
+    assert_eq!(bench.answers(number, order[4], 1), (1, Answer::Keeps));
     // It may be that this is not known to who asks.
     leave(&mut bench);
-    assert_eq!(asks(&mut bench, 2), Answer::Refuses);
+    assert_eq!(bench.answers(number, order[4], 2), (2, Answer::Refuses));
 
     // Another may act on what was promised before: only afterwards are the others asked what they have.
     let drain = look(&mut bench);

@@ -139,19 +139,7 @@ fn who_is_wrong_about_another_finds_out_when_it_asks() {
 #[test]
 fn whoever_gave_leave_does_not_ask_and_whoever_asks_gives_none() {
     let (mut bench, number, others) = last();
-    let give = |bench: &mut Bench, ask| {
-        bench.done.clear();
-        bench.tell(Event::TrimAsked {
-            segment: segment(number),
-            by: Member(others[0]),
-            ask,
-        });
-        let answers = bench.done.iter().find_map(|(_, action)| match action {
-            Action::AnswerTrim { ask, answer, .. } => Some((*ask, *answer)),
-            _ => None,
-        });
-        answers.unwrap()
-    };
+    let give = |bench: &mut Bench, ask| bench.answers(number, others[0], ask);
     bench.pass(minutes(19));
     assert_eq!(give(&mut bench, 17), (17, Answer::Keeps));
     // Ten minutes of the promise; its own twenty went on meanwhile.
