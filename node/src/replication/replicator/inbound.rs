@@ -6,6 +6,7 @@ use std::time::Duration;
 use store::audit::Challenge;
 use store::pin;
 use store::wire::member::MemberId;
+use store::wire::reconcile::Question;
 use store::wire::replica::{
     Checked, Offer, Receipt, ReplicaRequest, ReplicaResponse, Told, holders_each,
 };
@@ -25,82 +26,70 @@ use crate::replication::receipt;
 const FREE: u64 = 15;
 
 impl Replicator {
-    #[allow(clippy::too_many_lines, reason = "one arm for each question")]
     pub(super) fn on_inbound(&mut self, inbound: ReplicaInbound) {
         let ReplicaInbound {
             peer,
             request,
             reply,
         } = inbound;
-        let id = member_of(&peer);
-        let request = match (request, id) {
-            // Also of a guest, who is no member: it is judged by the records that come with it.
-            (ReplicaRequest::Offer(offer), Some(id)) => return self.weigh(id, offer, reply),
-            (request, _) => request,
-        };
-        let from = id.and_then(|id| Some((id, self.numbers.of(&id)?)));
-        let Some((id, member)) = from else {
-            // Its record is on its way, or it has none.
+        let Some(id) = member_of(&peer) else {
             return self.respond(reply, ReplicaResponse::Busy);
         };
-        match request {
-            // It was looked at above.
-            ReplicaRequest::Offer(_) => self.respond(reply, ReplicaResponse::Busy),
-            ReplicaRequest::Fetched(receipt) => {
+        match (request, self.numbers.of(&id)) {
+            // Also of a guest, who is no member: it is judged by the records that come with it.
+            (ReplicaRequest::Offer(offer), _) => self.weigh(id, offer, reply),
+            // Its record is on its way, or it has none.
+            (_, None) => self.respond(reply, ReplicaResponse::Busy),
+            (ReplicaRequest::Fetched(receipt), Some(member)) => {
                 self.on_receipt(id, member, &receipt);
                 self.respond(reply, ReplicaResponse::Noted);
             }
-            ReplicaRequest::Failed(segment) => {
+            (ReplicaRequest::Failed(segment), Some(_)) => {
                 self.context.awaited.settle(segment, id, false);
                 self.respond(reply, ReplicaResponse::Noted);
             }
-            ReplicaRequest::Check(told) => {
+            (ReplicaRequest::Check(told), Some(member)) => {
                 let named = holders_each(told.len());
                 let answer = told.into_iter().map(|it| self.checked(member, it, named));
                 let answer = ReplicaResponse::Checked(answer.collect());
                 self.respond(reply, answer);
             }
-            ReplicaRequest::Lease { segments, lasts } => {
+            (ReplicaRequest::Lease { segments, lasts }, Some(_)) => {
                 let lasts = Duration::from_millis(lasts);
                 for segment in segments {
                     self.plan(Event::Lease { segment, lasts });
                 }
                 self.respond(reply, ReplicaResponse::Noted);
             }
-            ReplicaRequest::Retract(segments) => {
+            (ReplicaRequest::Retract(segments), Some(member)) => {
                 for segment in segments {
                     self.plan(Event::HoldsNot { segment, member });
                 }
                 self.respond(reply, ReplicaResponse::Noted);
             }
-            ReplicaRequest::Trim { ask, challenge } => {
+            (ReplicaRequest::Trim { ask, challenge }, Some(member)) => {
                 let (segment, by) = (challenge.segment, member);
                 self.trims.insert((segment, by, ask), (reply, challenge));
                 self.plan(Event::TrimAsked { segment, by, ask });
             }
-            ReplicaRequest::Challenge(challenge) => self.answer_challenge(challenge, reply),
-            ReplicaRequest::Wrong { segment, .. } => {
+            (ReplicaRequest::Challenge(challenge), Some(_)) => {
+                self.answer_challenge(challenge, reply);
+            }
+            (ReplicaRequest::Wrong { segment, .. }, Some(_)) => {
                 self.doubt(segment);
                 self.respond(reply, ReplicaResponse::Noted);
             }
-            ReplicaRequest::Compare(questions) => {
-                self.answer_with(reply, move |context| {
-                    if context.pins.needs_resync() {
-                        return ReplicaResponse::Busy;
-                    }
-                    let verdict = |question| reconcile::answer(&*context.pins, question);
-                    let verdicts = questions.iter().map(verdict).collect::<Result<_, _>>();
-                    verdicts.map_or(ReplicaResponse::Busy, ReplicaResponse::Verdicts)
-                });
+            (ReplicaRequest::Compare(questions), Some(_)) => self.answer_compare(questions, reply),
+            (ReplicaRequest::Shared(questions), Some(member)) => {
+                self.answer_shared(member, questions, reply);
             }
-            ReplicaRequest::Shared(questions) => self.answer_shared(member, questions, reply),
-            ReplicaRequest::Fetch(keys) => {
+            (ReplicaRequest::Fetch(keys), Some(_)) => {
                 self.answer_with(reply, move |context| {
                     let records = context.pins.fetch(&keys);
                     records.map_or(ReplicaResponse::Busy, ReplicaResponse::Pins)
                 });
             }
-            ReplicaRequest::Pins(records) => {
+            (ReplicaRequest::Pins(records), Some(member)) => {
                 self.respond(reply, ReplicaResponse::Noted);
                 self.on_records(member, records);
             }
@@ -111,6 +100,18 @@ impl Replicator {
         self.task(|context| async move {
             context.network.respond_replica(reply, answer).await;
             None
+        });
+    }
+
+    /// Answers another's comparison of pin records.
+    fn answer_compare(&self, questions: Vec<Question>, reply: ReplyChannel<ReplicaResponse>) {
+        self.answer_with(reply, move |context| {
+            if context.pins.needs_resync() {
+                return ReplicaResponse::Busy;
+            }
+            let verdict = |question| reconcile::answer(&*context.pins, question);
+            let verdicts = questions.iter().map(verdict).collect::<Result<_, _>>();
+            verdicts.map_or(ReplicaResponse::Busy, ReplicaResponse::Verdicts)
         });
     }
 
