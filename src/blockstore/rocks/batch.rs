@@ -23,6 +23,8 @@ use crate::dag::Link;
 /// Blocks go to RocksDB in batches of this many bytes: it copies them twice, and what fits the
 /// processor's cache is copied twice as fast as 16 MiB at once.
 const BATCH_SIZE: usize = 1 << 20;
+/// Besides its bytes a block takes about so many in a batch.
+const ROWS: usize = 256;
 
 /// What only the writing thread may use.
 #[derive(Debug)]
@@ -48,6 +50,21 @@ pub(super) struct Batch {
 }
 
 impl Batch {
+    /// With room for the next of these blocks: a batch that grows is copied, to memory that the kernel clears first.
+    fn for_next(blocks: &[&Block]) -> Self {
+        let mut room = 0;
+        for block in blocks {
+            room += block.data().len() + ROWS;
+            if room >= BATCH_SIZE {
+                break;
+            }
+        }
+        Self {
+            writes: WriteBatch::with_capacity_bytes(room),
+            ..Self::default()
+        }
+    }
+
     /// Writes a block with all that belongs to it, in the place of `old`.
     fn add(&mut self, store: &RocksStore, block: &Block, old: Option<Entry>, generation: u64) {
         let key = block.cid().hash().to_bytes();
@@ -143,8 +160,8 @@ impl RocksStore {
             .sum();
         self.check_quota(&writer, needed)?;
         let mut put = Put::default();
-        let mut batch = Batch::default();
-        for ((block, key), entry) in wanted.into_iter().zip(&keys).zip(entries) {
+        let mut batch = Batch::for_next(&wanted);
+        for (at, ((block, key), entry)) in wanted.iter().zip(&keys).zip(entries).enumerate() {
             match entry {
                 Some(there) if there.is_stored() => {
                     self.meet(&mut batch, &writer, key, there);
@@ -152,7 +169,8 @@ impl RocksStore {
                 old => batch.add(self, block, old, writer.generation),
             }
             if batch.writes.size_in_bytes() >= BATCH_SIZE {
-                put += self.write_batch(&mut writer, std::mem::take(&mut batch), write)?;
+                let next = Batch::for_next(&wanted[at + 1..]);
+                put += self.write_batch(&mut writer, std::mem::replace(&mut batch, next), write)?;
             }
         }
         put += self.write_batch(&mut writer, batch, write)?;
