@@ -29,6 +29,8 @@ const TRIES: u8 = 3;
 const REASONS: usize = 8;
 /// Whoever has just begun may not know the others yet: before this it is not over.
 const BEGINNING: Duration = Duration::from_secs(10);
+/// A content comes to its quorum as long as a segment of it has within this time.
+const LATELY: Duration = Duration::from_secs(10);
 
 /// See the module.
 #[derive(Default)]
@@ -44,6 +46,8 @@ struct Placing {
     queue: VecDeque<usize>,
     /// Those to go on with at the next look at who is here.
     later: BTreeSet<usize>,
+    /// When a segment last came to its quorum, or the first was begun.
+    progress: Duration,
     placed: Placed,
     watchers: Vec<watch::Sender<Placed>>,
 }
@@ -115,6 +119,7 @@ impl Replicator {
             root,
             queue: (0..segments.len()).collect(),
             later: BTreeSet::new(),
+            progress: self.now(),
             segments,
             placed,
             watchers: Vec::new(),
@@ -132,9 +137,10 @@ impl Replicator {
         let mut all = std::mem::take(&mut self.placings.all);
         let under_way = all.iter().flat_map(|it| &it.segments);
         let mut under_way = under_way.filter(|it| !it.asked.is_empty()).count();
+        let now = self.now();
         for placing in &mut all {
             while under_way < AT_ONCE
-                && let Some(number) = placing.next()
+                && let Some(number) = placing.next(now)
             {
                 under_way += usize::from(self.offer_on(placing, number));
             }
@@ -165,7 +171,7 @@ impl Replicator {
             segment.asked.insert(target);
         }
         let id = segment.id;
-        placing.count(number, self.copies(number, placing), &policy);
+        placing.count(number, self.copies(number, placing), &policy, self.now());
         if is_short {
             let reason = if self.roster.members().all(|it| it == self.me) {
                 "no other member is here"
@@ -266,7 +272,8 @@ impl Replicator {
                 }
             }
             if let Some(policy) = self.policies.get(&placing.root).cloned() {
-                placing.count(number, self.copies(number, placing), &policy);
+                let copies = self.copies(number, placing);
+                placing.count(number, copies, &policy, self.now());
             }
             match &placing.segments[number] {
                 segment if segment.at_target => {}
@@ -343,22 +350,26 @@ impl Placing {
         self.segments.binary_search_by_key(id, |it| it.id).ok()
     }
 
-    /// The next to begin with. While others are on their way to their quorum, for which somebody may wait, of those
-    /// that are there already one at a time goes on: it takes bandwidth from these.
-    fn next(&mut self) -> Option<usize> {
+    /// The next to begin with. While others come to their quorum, for which somebody may wait, those that are there
+    /// already take no bandwidth from them. Where none of these has got there lately, one at a time goes on.
+    fn next(&mut self, now: Duration) -> Option<usize> {
         let number = *self.queue.front()?;
         let are_under_way = |at_quorum: bool| {
             let mut segments = self.segments.iter();
             segments.any(|it| !it.asked.is_empty() && it.at_quorum == at_quorum)
         };
-        if self.segments[number].at_quorum && are_under_way(false) && are_under_way(true) {
+        let is_late = now >= self.progress + LATELY;
+        if self.segments[number].at_quorum
+            && are_under_way(false)
+            && (!is_late || are_under_way(true))
+        {
             return None;
         }
         self.queue.pop_front()
     }
 
     /// Counts a segment anew, of which there are so many copies.
-    fn count(&mut self, number: usize, copies: usize, policy: &Policy) {
+    fn count(&mut self, number: usize, copies: usize, policy: &Policy, now: Duration) {
         let segment = &mut self.segments[number];
         let wanted = usize::from(policy.copies.target);
         let quorum = usize::from(policy.copies.quorum());
@@ -369,6 +380,7 @@ impl Placing {
         };
         if copies >= quorum && !segment.at_quorum {
             segment.at_quorum = true;
+            self.progress = now;
             self.placed.at_quorum += 1;
         }
         if at_target && !segment.at_target {
@@ -417,7 +429,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_somebody_waits_for_goes_first_and_the_rest_one_at_a_time() {
+    fn what_somebody_waits_for_goes_first_and_the_rest_where_it_is_late() {
         let segment = |number: u8| Segment {
             id: SegmentId([number; 32]),
             bytes: 1,
@@ -434,28 +446,28 @@ mod tests {
             segments: (0..4).map(segment).collect(),
             queue: VecDeque::from([2, 3, 0, 1]),
             later: BTreeSet::new(),
+            progress: Duration::ZERO,
             placed: Placed::default(),
             watchers: Vec::new(),
         };
-        let mut next = |ended: &[usize]| {
+        let mut next = |secs, ended: &[usize]| {
             for ended in ended {
                 placing.segments[*ended].asked.clear();
             }
-            let number = placing.next()?;
+            let number = placing.next(Duration::from_secs(secs))?;
             placing.segments[number].asked.insert(Member(9));
             Some(number)
         };
-        assert_eq!(
-            [next(&[]), next(&[]), next(&[])],
-            [Some(2), Some(3), Some(0)]
-        );
-        assert_eq!(next(&[]), None, "two are on their way to their quorum");
-        assert_eq!(next(&[2]), None, "one still is");
-        assert_eq!(next(&[0]), Some(1), "one at a time");
-        assert_eq!(next(&[]), None);
+        assert_eq!([next(0, &[]), next(0, &[])], [Some(2), Some(3)]);
+        assert_eq!(next(9, &[]), None, "two are on their way to their quorum");
+        assert_eq!(next(9, &[2]), None, "one still is");
+        assert_eq!(next(10, &[]), Some(0), "it is late");
+        assert_eq!(next(10, &[]), None, "one at a time");
+        assert_eq!(next(10, &[0]), Some(1));
 
         placing.queue.push_back(0);
         placing.segments[3].asked.clear();
-        assert_eq!(placing.next(), Some(0), "nobody waits any more");
+        let now = Duration::from_secs(1);
+        assert_eq!(placing.next(now), Some(0), "nobody waits any more");
     }
 }
