@@ -109,6 +109,18 @@ fn settle() {
     rustix::fs::sync();
 }
 
+/// Uses so much memory once, as far as half of what is free, and gives it back: what is timed next gets it from the
+/// kernel at once. A virtual machine whose host takes back what lies free has to ask for each page again, which costs
+/// as much as copying it does, whoever happens to be the first.
+fn warm(mib: u64) {
+    let free = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let line = free.lines().find_map(|it| it.strip_prefix("MemAvailable:"));
+    let kib = line.and_then(|it| it.trim().strip_suffix(" kB")?.parse().ok());
+    let half = kib.map_or(0, |kib: u64| kib * 1024 / 2);
+    let bytes = usize::try_from((mib * MIB).min(half)).expect("64 bits");
+    std::hint::black_box(vec![1_u8; bytes]);
+}
+
 fn add(mib: u64, rounds: usize) {
     let place = Place::new();
     let file = place.file("file", 1, mib * MIB);

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::Words;
 use crate::fleet::{Plan, Swarm};
 use crate::support::{finish, output, sha256};
-use crate::{MIB, settle, timed};
+use crate::{MIB, settle, timed, warm};
 
 pub(super) fn run(words: &Words<'_>) -> bool {
     let mib = words.mib(1024);
@@ -55,14 +55,18 @@ fn race(mib: u64, round: u64) -> (f64, Duration) {
     let swarm = swarm(mib);
     let first = file(&swarm, "first", 2 * round, mib);
     let mut cid = String::new();
+    // Of memory each takes some four times the content, in files and in the nodes.
+    warm(5 * mib);
     let plain = timed(|| {
         let mut add = swarm.store(0);
         cid = output(add.args(["add", "--quiet", "--replicas", "0"]).arg(&first));
     });
     std::fs::remove_file(first).expect("it was just made");
     settle();
+    warm(5 * mib);
     let copy = timed(|| output(swarm.store(1).args(["pin", "add", &cid])));
     let second = file(&swarm, "second", 2 * round + 1, mib);
+    warm(5 * mib);
     let quorum = timed(|| {
         let mut add = swarm.store(0);
         add.args(["add", "--quiet", "--replicas", "3", "--wait", "quorum"]);
