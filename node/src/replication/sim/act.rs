@@ -95,12 +95,7 @@ impl World {
     /// Whether a member has room; the others see that.
     fn measure(&mut self, me: u32) {
         let node = &mut self.nodes[me as usize];
-        let percent = node.used * 100 / node.capacity;
-        let takes = if node.candidate.takes {
-            percent < 85
-        } else {
-            percent < 80
-        };
+        let takes = !node.is_full();
         if node.candidate.stays && takes != node.candidate.takes {
             node.candidate.takes = takes;
             self.see_change();

@@ -130,10 +130,10 @@ pub(in super::super) fn random_run(seed: u64, size: Size) -> Outcome {
     world.run_until(minutes(300));
     let start = world.now;
     let end = world.settle(minutes(10), minutes(24 * 60));
-    let bad = world.unsettled();
     assert!(
         end.is_some(),
-        "seed {seed}: not settled after a day: {bad:?}"
+        "seed {seed}: not settled after a day: {}",
+        world.describe_unsettled()
     );
     assert_eq!(world.lost(), [0; 0], "seed {seed}: lost");
     Outcome {

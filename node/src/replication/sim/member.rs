@@ -86,6 +86,12 @@ impl Node {
         }
     }
 
+    /// Whether it takes nothing more: from 85 % on, until it is below 80 % again.
+    pub(super) const fn is_full(&self) -> bool {
+        let least = if self.candidate.takes { 85 } else { 80 };
+        self.used * 100 >= self.capacity * least
+    }
+
     /// Whether what it has counts, if it has it.
     pub(super) const fn counts(&self) -> bool {
         self.is_up && !self.is_gone && self.candidate.stays && !self.lies

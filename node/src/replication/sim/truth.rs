@@ -1,11 +1,12 @@
 //! What is so, whatever anybody believes; and what must be.
 
 use std::collections::BTreeSet;
+use std::fmt::Write as _;
 
 use super::super::placement::Member;
 use super::super::planner::Time;
-use super::Node;
 use super::world::World;
+use super::{Node, Setup};
 
 /// Who is gone is believed here for so long at most, by the views of this simulator; and a round of confirmations
 /// may have begun before.
@@ -92,6 +93,42 @@ impl World {
             }
         }
         bad
+    }
+
+    /// What is wanted, what is not so, and how the members are.
+    pub(in super::super) fn describe_unsettled(&self) -> String {
+        let bad = self.unsettled();
+        let first = &bad[..bad.len().min(8)];
+        let copies = self.policy.copies;
+        let Setup { settings, loss, .. } = &self.setup;
+        let mut text = format!(
+            "{} of {} segments, (number, copies) {first:?}; wanted {copies:?}, rate {}, loss {loss}",
+            bad.len(),
+            self.ids.len(),
+            settings.rate
+        );
+        for node in &self.nodes {
+            let mib = |bytes: u64| bytes / super::MIB;
+            let _ = write!(
+                text,
+                "\n  {}: {} of {} MiB, {} segments, {} on their way, up {}, gone {}, stays {}, takes {}, lies {}, side {}, \
+                 sees {}, {:?}",
+                node.candidate.member.0,
+                mib(node.used),
+                mib(node.capacity),
+                node.disk.len(),
+                node.fetching.len(),
+                node.is_up,
+                node.is_gone,
+                node.candidate.stays,
+                node.candidate.takes,
+                node.lies,
+                node.side,
+                node.here.len(),
+                node.candidate.tags
+            );
+        }
+        text
     }
 
     /// Segments of which nobody has a copy, not even one who is away, though nothing destroyed them.

@@ -124,6 +124,10 @@ impl World {
                 node.used += self.setup.segments[number];
             }
         }
+        // Small ones may have got more than they would take.
+        for node in &mut self.nodes {
+            node.candidate.takes &= !node.is_full();
+        }
     }
 
     /// A member begins, with what it has.
