@@ -66,6 +66,8 @@ pub struct Planner {
     ready: BTreeSet<(Level, u8, SegmentId)>,
     /// Offers under way, [`Settings::at_once`] at most.
     offers: Vec<Offer>,
+    /// Segments whose holders were asked for leave to give ours up, and when.
+    trims: Vec<(SegmentId, Time)>,
     full: bool,
     /// We are about to go, and the holders of the copies that stay are asked to confirm them.
     confirming: bool,
@@ -87,6 +89,7 @@ impl Planner {
             waking: BTreeMap::new(),
             ready: BTreeSet::new(),
             offers: Vec::new(),
+            trims: Vec::new(),
             full: false,
             confirming: false,
             actions: Vec::new(),
@@ -284,6 +287,7 @@ impl Planner {
         self.unready(segment);
         self.ledger.remove(segment);
         self.offers.retain(|it| it.segment != *segment);
+        self.trims.retain(|(other, _)| other != segment);
     }
 
     /// Comes back to it then, or sooner.

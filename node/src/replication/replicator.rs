@@ -65,7 +65,7 @@ const LOOK: Duration = Duration::from_secs(1);
 const TELL: Duration = Duration::from_secs(5);
 /// Whoever has just begun may not have heard of the latest wishes: so long nothing is taken for unwanted.
 const SETTLE: Duration = Duration::from_secs(5 * 60);
-/// Challenges that are answered at once: each reads what it is asked for.
+/// Challenges that are answered at once, and copies that are read at once for other comparisons: a few MiB each.
 const READS: usize = 4;
 
 /// What it is made of.
@@ -188,6 +188,7 @@ impl Replicator {
             room,
             awaited: Awaited::default(),
             turns: Turns::default(),
+            reads: Semaphore::new(READS),
         };
         let replicator = Self {
             context: Arc::new(context),

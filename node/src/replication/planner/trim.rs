@@ -14,6 +14,10 @@ use super::ledger::Trim;
 use super::state::State;
 use super::{Member, Planner};
 
+/// Segments of which we ask to give up our copy at once. After a partition hundreds may be one too many at the same
+/// time, and each holder reads what it shows: asked for all of them, nobody would have shown any before its leave ends.
+const AT_ONCE: usize = 8;
+
 impl Planner {
     /// Goes on with the giving up of our copy; says when to come back to it.
     pub(super) fn plan_trim(
@@ -59,6 +63,12 @@ impl Planner {
         if now < due {
             return Some(due);
         }
+        self.trims.retain(|(_, at)| now < *at + grant);
+        if self.trims.len() >= AT_ONCE {
+            // By then some are through.
+            return Some(now + grant / 8);
+        }
+        self.trims.push((*segment, now));
         entry.trim = Trim::Asked(now, ask, Vec::new());
         let verified = entry.copies.iter().filter(|it| it.verified);
         let here = verified
@@ -111,7 +121,8 @@ impl Planner {
     ) {
         let (by, number) = from;
         match answer {
-            Answer::Refuses => {}
+            // It can hardly be enough without this one, and others may ask instead.
+            Answer::Refuses => self.trims.retain(|(other, _)| other != segment),
             Answer::HasNot => {
                 self.ledger.strike(segment, by);
                 self.look(now, segment);

@@ -45,6 +45,8 @@ pub(super) struct Context {
     pub(super) room: Arc<Room>,
     pub(super) awaited: Awaited,
     pub(super) turns: Turns,
+    /// Turns for what is read to compare copies, or to show them.
+    pub(super) reads: Semaphore,
 }
 
 impl Context {
@@ -84,11 +86,13 @@ impl Context {
         }
     }
 
-    /// Does something that blocks with the blocks; `None` while the node ends.
+    /// Reads blocks, when there is a turn for it: many segments may be one too many at the same time, and each of their
+    /// copies is read to show it. `None` while the node ends.
     pub(super) async fn with_blocks<T: Send + 'static>(
         &self,
         work: impl FnOnce(&dyn Blockstore) -> T + Send + 'static,
     ) -> Option<T> {
+        let _turn = self.reads.acquire().await.ok()?;
         let blocks = self.blocks()?;
         tokio::task::spawn_blocking(move || work(&*blocks))
             .await

@@ -417,3 +417,42 @@ fn far() -> Tag {
         value: "far".into(),
     }
 }
+
+#[test]
+fn of_many_that_are_one_too_many_a_few_are_asked_for_at_once() {
+    let mut bench = Bench::new(6);
+    let numbers: Vec<u8> = (0..=255).filter(|it| bench.order(*it)[5] == 0).collect();
+    assert!(numbers.len() > 16);
+    for number in &numbers {
+        let others = bench.order(*number)[..5].to_vec();
+        bench.have(*number, Policy::default(), &others);
+    }
+    let mut given_up = 0;
+    for _ in 0..120 {
+        bench.pass(minutes(1));
+        let done = std::mem::take(&mut bench.done);
+        let mut questions = BTreeSet::new();
+        for (_, action) in done {
+            if let Action::AskToTrim { segment, ask, .. } = action {
+                questions.insert((segment, ask));
+            }
+        }
+        assert!(questions.len() <= 16, "{} at once", questions.len());
+        for (segment, ask) in questions {
+            let others: Vec<_> = bench.planner.holders(&segment).collect();
+            for by in others {
+                bench.tell(Event::TrimAnswered {
+                    segment,
+                    by,
+                    ask,
+                    answer: Answer::Keeps,
+                });
+            }
+        }
+        let trims = bench.done.iter();
+        given_up += trims
+            .filter(|it| matches!(it.1, Action::Trim { .. }))
+            .count();
+    }
+    assert_eq!(given_up, numbers.len(), "and all of them go");
+}
