@@ -23,7 +23,7 @@ mod roster;
 mod service;
 mod settings;
 #[cfg(test)]
-mod sim;
+pub(crate) mod sim;
 mod suspicion;
 mod view;
 

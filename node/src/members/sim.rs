@@ -5,3 +5,5 @@ mod faults;
 mod scenarios;
 mod traffic;
 mod world;
+
+pub(crate) use big::one_dies;

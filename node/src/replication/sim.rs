@@ -11,6 +11,7 @@
 )]
 
 mod act;
+mod big;
 mod fault;
 mod letter;
 mod losses;

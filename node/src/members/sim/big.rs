@@ -5,6 +5,48 @@ use std::time::{Duration, Instant};
 use super::world::World;
 use crate::members::Health;
 
+/// What a large swarm came to, of whom one died.
+pub(crate) struct Known {
+    /// Bytes a second that each sent and received while nothing happened.
+    pub(crate) quiet: usize,
+    /// After how long each knew of the death; of the dead itself nothing.
+    pub(crate) after: Vec<Duration>,
+    /// Bytes that all of this takes.
+    pub(crate) memory: u64,
+}
+
+/// So many members, one of whom dies. Ends where somebody does not know it within half a minute.
+pub(crate) fn one_dies(members: usize, victim: usize, memory: impl Fn() -> u64) -> Known {
+    const STEP: Duration = Duration::from_millis(500);
+    let second = Duration::from_secs(1);
+    let before = memory();
+    let mut world = World::settled(1, members);
+    world.run(60 * second);
+    assert!(world.agrees());
+    world.sent();
+    world.run(60 * second);
+    let quiet = 2 * world.sent() / 60;
+    world.kill(victim);
+    let mut after = vec![None; members];
+    after[victim] = Some(Duration::ZERO);
+    let mut passed = Duration::ZERO;
+    while after.contains(&None) {
+        assert!(passed < 30 * second, "somebody does not know it");
+        world.run(STEP);
+        passed += STEP;
+        for (by, after) in after.iter_mut().enumerate() {
+            if after.is_none() && matches!(world.opinion(by, victim), Some(Health::Gone(_))) {
+                *after = Some(passed);
+            }
+        }
+    }
+    Known {
+        quiet,
+        after: after.into_iter().flatten().collect(),
+        memory: memory().saturating_sub(before),
+    }
+}
+
 /// `cargo test -p store-node --lib -- --ignored --nocapture ten_thousand`
 #[test]
 #[ignore = "minutes, and gigabytes"]
