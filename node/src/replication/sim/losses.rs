@@ -40,11 +40,12 @@ const HOME: Place = Place {
     waits: [minutes(12), minutes(4)],
 };
 
+/// Forty with fast links. Those that are gone stay in its world, so many short runs are faster than a long one.
 const RACKS: Place = Place {
     name: "in racks",
     members: 40,
     link: 32 * MIB,
-    lasts: minutes(10 * 24 * 60),
+    lasts: minutes(2 * 24 * 60),
     waits: [minutes(11), minutes(3)],
     ..HOME
 };
@@ -177,7 +178,7 @@ fn copies_are_made_anew_as_soon_as_the_model_supposes() {
 #[test]
 #[ignore = "half an hour"]
 fn losses_beside_the_model() {
-    for place in [HOME, RACKS] {
-        place.compare(0..10);
+    for (place, runs) in [(RACKS, 50), (HOME, 10)] {
+        place.compare(0..runs);
     }
 }

@@ -54,7 +54,7 @@ fn a_hundred_swarms_by_chance() {
 
 /// `cargo test --workspace --lib -- --ignored --nocapture a_thousand_swarms`; `STORE_SIM_SEED=n` runs one of them.
 #[test]
-#[ignore = "an hour"]
+#[ignore = "three quarters of an hour"]
 fn a_thousand_swarms_by_chance() {
     let size = Size {
         members: 50,
